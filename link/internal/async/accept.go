@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/proxy"
@@ -19,7 +20,7 @@ import (
 
 // Accept stores a call in Kafka to be made later. It answers 202 once Kafka has the
 // record. It is proxy.Proxy.Defer.
-func Accept(ctx context.Context, w call.ResponseWriter, c *proxy.Call) error {
+func Accept(ctx context.Context, w http1.ResponseWriter, c *proxy.Call) error {
 	a := c.Target.Spec.Async
 	id, err := callID(c.Header)
 	if err != nil {
@@ -32,7 +33,7 @@ func Accept(ctx context.Context, w call.ResponseWriter, c *proxy.Call) error {
 	if _, err := storeRecord(ctx, c, encode(c, id, body, k, time.Now()), a.Timeout); err != nil {
 		return err
 	}
-	h := call.Header{{Name: "Content-Type", Value: "application/json"}, {Name: "Preference-Applied", Value: "respond-async"}, {Name: "fiso-id", Value: id}}
+	h := http1.Header{{Name: "Content-Type", Value: "application/json"}, {Name: "Preference-Applied", Value: "respond-async"}, {Name: "fiso-id", Value: id}}
 	return c.Answer(w, 202, h, answerJSON(struct {
 		ID string `json:"id"`
 	}{id}))
@@ -40,7 +41,7 @@ func Accept(ctx context.Context, w call.ResponseWriter, c *proxy.Call) error {
 
 // callID returns the id of a call: the ce-id that the application sent, which it can
 // send again with a retry, or a new one.
-func callID(h call.Header) (string, error) {
+func callID(h http1.Header) (string, error) {
 	if !h.Has("ce-id") {
 		id, err := uuid.NewV7()
 		if err != nil {

@@ -7,8 +7,8 @@ import (
 	"strconv"
 
 	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/connectors/kafka"
-	"github.com/lsm/fiso/link/internal/call"
 )
 
 var (
@@ -17,11 +17,11 @@ var (
 )
 
 // responseWriter records the answer of a target for the worker. It is a
-// call.ResponseWriter.
+// http1.ResponseWriter.
 type responseWriter struct {
 	keep, most int // bytes of the body to keep, and to read
 	status     int // 0: no answer
-	header     call.Header
+	header     http1.Header
 	body       []byte
 	read       int
 	whole      bool
@@ -29,10 +29,10 @@ type responseWriter struct {
 }
 
 // Inform drops interim answers.
-func (*responseWriter) Inform(int, call.Header) error { return nil }
+func (*responseWriter) Inform(int, http1.Header) error { return nil }
 
 // Head records status and header.
-func (a *responseWriter) Head(status int, h call.Header, _ int64) error {
+func (a *responseWriter) Head(status int, h http1.Header, _ int64) error {
 	a.status, a.header = status, h
 	return nil
 }
@@ -52,7 +52,7 @@ func (a *responseWriter) Write(p []byte) (int, error) {
 func (*responseWriter) Flush() error { return nil }
 
 // End marks the answer as complete.
-func (a *responseWriter) End(call.Header) error { a.whole = true; return nil }
+func (a *responseWriter) End(http1.Header) error { a.whole = true; return nil }
 
 // Begun reports whether the head has arrived.
 func (a *responseWriter) Begun() bool { return a.status != 0 }
@@ -62,17 +62,20 @@ func (a *responseWriter) Bound(context.Context) {}
 func (a *responseWriter) Unbound()              {}
 
 // Upgrade fails: calls that ask for an upgrade are never stored.
-func (*responseWriter) Upgrade(call.Header) (io.ReadWriteCloser, error) { return nil, errUpgrade }
+func (*responseWriter) Upgrade(http1.Header) (io.ReadWriteCloser, error) { return nil, errUpgrade }
 
 // secretFields are fields of an answer that carry or request credentials. They are not
 // copied into replies.
-var secretFields = []string{"Set-Cookie", "Set-Cookie2", "Authorization", "Proxy-Authorization", "WWW-Authenticate", "Proxy-Authenticate", "Authentication-Info", "Proxy-Authentication-Info"}
+var secretFields = []string{
+	"Set-Cookie", "Set-Cookie2", "Authorization", "Proxy-Authorization",
+	"WWW-Authenticate", "Proxy-Authenticate", "Authentication-Info", "Proxy-Authentication-Info",
+}
 
 // replyRecord returns the reply event of a call. code is that of its dead letter, or
 // "".
 func replyRecord(topic, target string, r *request, code string) kafka.Record {
 	a := r.answer
-	h := make(call.Header, 0, len(a.header))
+	h := make(http1.Header, 0, len(a.header))
 	h = append(h, a.header...)
 	for _, name := range secretFields {
 		h.Del(name)

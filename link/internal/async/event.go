@@ -14,7 +14,7 @@ import (
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/connectors/kafka"
-	"github.com/lsm/fiso/link/internal/call"
+
 	"github.com/lsm/fiso/link/internal/proxy"
 )
 
@@ -38,7 +38,7 @@ const (
 type request struct {
 	event        cloudevent.Event // ID, Data and Key of the call
 	method, path string
-	header       call.Header
+	header       http1.Header
 
 	answer *responseWriter // of the last try to make the call
 	ended  time.Time       // time of the reply; zero: no reply yet
@@ -65,7 +65,7 @@ func encode(c *proxy.Call, id string, body, key []byte, now time.Time) kafka.Rec
 // typeOf returns the content type as an event attribute, or "" if it is malformed: the
 // record would then be no valid CloudEvent. A malformed one is kept as an http- header
 // only.
-func typeOf(h call.Header) string {
+func typeOf(h http1.Header) string {
 	if t := h.Get(contentType); cloudevent.ValidContentType(t) {
 		return t
 	}
@@ -87,7 +87,7 @@ func setTrace(e *cloudevent.Event, c *proxy.Call) {
 
 // headers returns the headers of a record: the attributes of the event, and HTTP fields
 // with a prefix.
-func headers(e *cloudevent.Event, fields call.Header) []connector.Header {
+func headers(e *cloudevent.Event, fields http1.Header) []connector.Header {
 	out := make([]connector.Header, 0, len(fields)+len(e.Extensions)+8)
 	for name, value := range e.Attributes {
 		out = append(out, connector.Header{Key: cloudevent.KafkaPrefix + name, Value: []byte(value)})
@@ -103,7 +103,7 @@ func headers(e *cloudevent.Event, fields call.Header) []connector.Header {
 
 // withoutPreference removes respond-async and wait from Prefer: they are meant for
 // fiso-link. A target that understands them would defer the call again.
-func withoutPreference(h call.Header) call.Header {
+func withoutPreference(h http1.Header) http1.Header {
 	out := h[:0]
 	for _, f := range h {
 		if http1.Same(f.Name, "Prefer") {
@@ -181,14 +181,14 @@ func pairs(hs []connector.Header) iter.Seq2[string, []byte] {
 }
 
 // call returns a new request for the proxy; each try needs its own.
-func (r *request) call() *call.Request {
+func (r *request) call() *http1.Request {
 	h := slices.Clone(r.header)
 	if h.Get(idempotency) == "" { // an empty key counts as missing
 		h.Set(idempotency, cloudevent.EncodeHeader(r.event.ID))
 	}
 	body := r.event.Data.Bytes()
-	return &call.Request{
+	return &http1.Request{
 		Method: r.method, Target: r.path, Header: h, Body: bytes.NewReader(body), Length: int64(len(body)),
-		Interrupt: func() {}, Trailer: func() call.Header { return nil },
+		Interrupt: func() {}, Trailer: func() http1.Header { return nil },
 	}
 }

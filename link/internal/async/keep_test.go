@@ -11,7 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/target"
 )
 
@@ -132,7 +132,7 @@ func TestWorker_outlivesAPanic(t *testing.T) {
 	w.accept("POST", "/link/crm/bad", "canary")
 	w.accept("POST", "/link/crm/good", "")
 	w.work(func(c *Config) {
-		c.Deliver = func(ctx context.Context, a call.ResponseWriter, to *target.Target, r *call.Request) error {
+		c.Deliver = func(ctx context.Context, a http1.ResponseWriter, to *target.Target, r *http1.Request) error {
 			if r.Target == "/bad" {
 				panic("canary")
 			}

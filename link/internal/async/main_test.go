@@ -24,7 +24,7 @@ import (
 	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
-	"github.com/lsm/fiso/link/internal/call"
+
 	"github.com/lsm/fiso/link/internal/discovery"
 	"github.com/lsm/fiso/link/internal/proxy"
 	"github.com/lsm/fiso/link/internal/target"
@@ -185,10 +185,10 @@ func (w *world) send(method, path, body string, fields ...string) *responseWrite
 	return a
 }
 
-func newRequest(method, path, body string, fields ...string) *call.Request {
-	return &call.Request{
+func newRequest(method, path, body string, fields ...string) *http1.Request {
+	return &http1.Request{
 		Method: method, Target: path, Host: "localhost", Header: header(fields...), Length: int64(len(body)),
-		Body: strings.NewReader(body), Interrupt: func() {}, Trailer: func() call.Header { return nil },
+		Body: strings.NewReader(body), Interrupt: func() {}, Trailer: func() http1.Header { return nil },
 	}
 }
 
@@ -205,7 +205,7 @@ func (w *world) accept(method, path, body string, fields ...string) string {
 	return a.header.Get("fiso-id")
 }
 
-func header(fields ...string) (h call.Header) {
+func header(fields ...string) (h http1.Header) {
 	for i := 0; i+1 < len(fields); i += 2 {
 		h.Add(fields[i], fields[i+1])
 	}

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/http1"
-	"github.com/lsm/fiso/link/internal/call"
+
 	"github.com/lsm/fiso/link/internal/target"
 )
 
@@ -188,11 +188,11 @@ func TestF11_anExpiredTokenFillsNoDeadLetterTopic(t *testing.T) {
 // fixed is a credential that cannot be renewed.
 type fixed struct{}
 
-func (*fixed) Apply(_ context.Context, out *call.Outgoing) error {
+func (*fixed) Apply(_ context.Context, out *http1.Outgoing) error {
 	out.Header.Set("Authorization", "ours")
 	return nil
 }
-func (*fixed) Renew(context.Context, *call.Outgoing) bool { return false }
-func (*fixed) Owns(field string) bool                     { return http1.Same(field, "Authorization") }
+func (*fixed) Renew(context.Context, *http1.Outgoing) bool { return false }
+func (*fixed) Owns(field string) bool                      { return http1.Same(field, "Authorization") }
 
 var _ target.Credential = (*fixed)(nil)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/proxy"
@@ -14,7 +15,7 @@ import (
 
 // Publish handles a call to a target of protocol kafka. It answers 200 once Kafka has
 // the body. It is proxy.Proxy.Publish.
-func Publish(ctx context.Context, w call.ResponseWriter, c *proxy.Call) error {
+func Publish(ctx context.Context, w http1.ResponseWriter, c *proxy.Call) error {
 	k := c.Target.Spec.Kafka
 	switch {
 	case c.Method != "POST":
@@ -39,7 +40,7 @@ func Publish(ctx context.Context, w call.ResponseWriter, c *proxy.Call) error {
 		Partition int32  `json:"partition"`
 		Offset    int64  `json:"offset"` // -1: the broker did not say
 	}{at.Stream, at.Partition, at.Offset}
-	return c.Answer(w, 200, call.Header{{Name: "Content-Type", Value: "application/json"}}, answerJSON(stored))
+	return c.Answer(w, 200, http1.Header{{Name: "Content-Type", Value: "application/json"}}, answerJSON(stored))
 }
 
 // publishedHeaders returns the record headers of a published body: its content type and

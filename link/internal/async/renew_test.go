@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/lsm/fiso/common/http1"
-	"github.com/lsm/fiso/link/internal/call"
 )
 
 // UL2: a stored call whose body is too large to be kept for a retry still renews the
@@ -35,9 +34,9 @@ func TestWorker_renewsTheCredentialOfACallThatIsNotKept(t *testing.T) {
 // renewable is a credential that changes with each renewal.
 type renewable struct{ n atomic.Int64 }
 
-func (c *renewable) Apply(_ context.Context, out *call.Outgoing) error {
+func (c *renewable) Apply(_ context.Context, out *http1.Outgoing) error {
 	out.Header.Set("Authorization", fmt.Sprint("token-", c.n.Load()))
 	return nil
 }
-func (c *renewable) Renew(context.Context, *call.Outgoing) bool { c.n.Add(1); return true }
-func (*renewable) Owns(field string) bool                       { return http1.Same(field, "Authorization") }
+func (c *renewable) Renew(context.Context, *http1.Outgoing) bool { c.n.Add(1); return true }
+func (*renewable) Owns(field string) bool                        { return http1.Same(field, "Authorization") }

@@ -6,10 +6,10 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/delivery"
 	"github.com/lsm/fiso/delivery/deadletter"
-	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/target"
 )
 
@@ -18,7 +18,7 @@ type Config struct {
 	Target  *target.Target
 	Brokers kafka.ClientConfig
 	// Deliver makes a call. It is proxy.Proxy.Deliver.
-	Deliver func(ctx context.Context, w call.ResponseWriter, t *target.Target, r *call.Request) error
+	Deliver func(ctx context.Context, w http1.ResponseWriter, t *target.Target, r *http1.Request) error
 	// Drain is how long calls in flight may take when the worker stops or a partition
 	// is revoked.
 	Drain  time.Duration

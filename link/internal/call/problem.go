@@ -3,6 +3,8 @@ package call
 import (
 	"encoding/json"
 	"net/http"
+
+	"github.com/lsm/fiso/common/http1"
 )
 
 // Code is the stable name of an error that fiso-link itself answers. It is in the
@@ -98,8 +100,8 @@ func (p Problem) JSON() []byte {
 const ErrorField = "fiso-error"
 
 // Header returns the header of the answer. The caller adds Retry-After where needed.
-func (p Problem) Header() Header {
-	return Header{
+func (p Problem) Header() http1.Header {
+	return http1.Header{
 		{Name: "Content-Type", Value: "application/problem+json"}, {Name: ErrorField, Value: string(p.Code)}, {Name: "Cache-Control", Value: "no-store"},
 	}
 }

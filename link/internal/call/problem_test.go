@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"strconv"
 	"testing"
+
+	"github.com/lsm/fiso/common/http1"
 )
 
 // codes returns the codes that the source declares.
@@ -76,14 +78,14 @@ func TestProblem_isProblemJSON(t *testing.T) {
 }
 
 func TestError_keepsItsCauseAndSaysItsReason(t *testing.T) {
-	err := error(&Error{Reason: Timeout, Sent: true, Err: io.ErrUnexpectedEOF})
+	err := error(&http1.Error{Reason: http1.ReasonTimeout, Sent: true, Err: io.ErrUnexpectedEOF})
 	if err.Error() != "timeout: unexpected EOF" || !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("got %v", err)
 	}
-	if got := ReasonOf(fmt.Errorf("attempt 2: %w", err)); got != Timeout {
+	if got := ReasonOf(fmt.Errorf("attempt 2: %w", err)); got != http1.ReasonTimeout {
 		t.Errorf("wrapped: %s", got)
 	}
-	if got := ReasonOf(io.EOF); got != Reset {
+	if got := ReasonOf(io.EOF); got != http1.ReasonReset {
 		t.Errorf("an error without a reason: %s", got)
 	}
 }

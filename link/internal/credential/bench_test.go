@@ -3,7 +3,7 @@ package credential
 import (
 	"testing"
 
-	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/spec"
 )
 
@@ -23,7 +23,7 @@ func BenchmarkApply(b *testing.B) {
 			b.ReportAllocs()
 			b.SetParallelism(32) // on two cores
 			b.RunParallel(func(pb *testing.PB) {
-				out := &call.Outgoing{Method: "GET", Path: "/p", Host: "api.example.com", Header: make(call.Header, 0, 8)}
+				out := &http1.Outgoing{Method: "GET", Path: "/p", Host: "api.example.com", Header: make(http1.Header, 0, 8)}
 				for pb.Next() {
 					out.Header, out.Query = out.Header[:0], "a=1&b=2"
 					if err := c.Apply(b.Context(), out); err != nil {

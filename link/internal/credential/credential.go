@@ -81,7 +81,7 @@ func New(s *spec.Auth, p Parts) (Credential, error) {
 	owns, refs := owned{authorization}, []keyedRef{{"auth.secretRef", s.SecretRef}}
 	var build func([]string) (wireCredential, error)
 	parameter := ""
-	covers := func(call.Header) bool { return false }
+	covers := func(http1.Header) bool { return false }
 	switch s.Type {
 	case "bearer":
 		build = newBearer
@@ -135,16 +135,16 @@ func (o owned) Owns(field string) bool {
 // it could identify somebody else.
 type certificate struct{ owned }
 
-func (certificate) Apply(context.Context, *call.Outgoing) error { return nil }
-func (certificate) Renew(context.Context, *call.Outgoing) bool  { return false }
-func (certificate) Expiry() (at time.Time, ok bool)             { return at, false }
-func (certificate) Close()                                      {}
+func (certificate) Apply(context.Context, *http1.Outgoing) error { return nil }
+func (certificate) Renew(context.Context, *http1.Outgoing) bool  { return false }
+func (certificate) Expiry() (at time.Time, ok bool)              { return at, false }
+func (certificate) Close()                                       {}
 
 // staticCredential is sent as it was read.
 type staticCredential struct {
 	owned
 	parameter string // folded name of the query parameter; "": none
-	covers    func(call.Header) bool
+	covers    func(http1.Header) bool
 	secrets   *secrets
 }
 
@@ -159,10 +159,10 @@ func (c *staticCredential) WithoutOwn(query string) string {
 
 // CoversBody reports whether the credential of a call with that header signs the whole
 // body.
-func (c *staticCredential) CoversBody(h call.Header) bool { return c.covers(h) }
+func (c *staticCredential) CoversBody(h http1.Header) bool { return c.covers(h) }
 
 // Apply adds the credential to an attempt.
-func (c *staticCredential) Apply(ctx context.Context, out *call.Outgoing) error {
+func (c *staticCredential) Apply(ctx context.Context, out *http1.Outgoing) error {
 	p, err := c.secrets.get(ctx)
 	if err != nil {
 		return err
@@ -178,7 +178,7 @@ func (c *staticCredential) Apply(ctx context.Context, out *call.Outgoing) error 
 const expiryMargin = time.Second
 
 // Renew reads the secrets again.
-func (c *staticCredential) Renew(ctx context.Context, out *call.Outgoing) bool {
+func (c *staticCredential) Renew(ctx context.Context, out *http1.Outgoing) bool {
 	return c.secrets.renew(ctx, out)
 }
 

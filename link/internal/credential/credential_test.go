@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/spec"
 )
@@ -54,7 +55,7 @@ func TestNew_provesACallInTheWayOfItsType(t *testing.T) {
 
 func TestApply_replacesWhatIsThere(t *testing.T) {
 	c := mustNew(t, spec.Auth{Type: "bearer", SecretRef: &spec.SecretRef{EnvVar: "TOKEN"}}, new(watch).parts(nil))
-	out, err := apply(t, c, "", call.Field{Name: "authorization", Value: "Bearer theirs"}, call.Field{Name: "Accept", Value: "*/*"})
+	out, err := apply(t, c, "", http1.Field{Name: "authorization", Value: "Bearer theirs"}, http1.Field{Name: "Accept", Value: "*/*"})
 	if err != nil || len(out.Header) != 2 || out.Header.Get("Authorization") != "Bearer c4n4ry-env" {
 		t.Errorf("%v %v", out.Header, err)
 	}
@@ -295,7 +296,7 @@ func TestApply_allocatesNothingWhileTheSecretStays(t *testing.T) {
 	ref := &spec.SecretRef{EnvVar: "TOKEN"}
 	for _, auth := range []spec.Auth{{Type: "bearer", SecretRef: ref}, {Type: "apiKey", SecretRef: ref}, {Type: "basic", Username: "u", SecretRef: ref}} {
 		c := mustNew(t, auth, new(watch).parts(nil))
-		out := &call.Outgoing{Header: make(call.Header, 0, 8)}
+		out := &http1.Outgoing{Header: make(http1.Header, 0, 8)}
 		ctx := t.Context()
 		n := testing.AllocsPerRun(1000, func() {
 			out.Header = out.Header[:0]
@@ -327,7 +328,7 @@ func TestApply_waitsForNobodyWhileThereIsSomethingToUse(t *testing.T) {
 func TestApply_endsWithItsCall(t *testing.T) {
 	c := mustNew(t, spec.Auth{Type: "bearer", SecretRef: &spec.SecretRef{EnvVar: "TOKEN"}}, new(watch).parts(nil)).(*staticCredential)
 	c.secrets.checking <- struct{}{}
-	if err := c.Apply(ended(t), &call.Outgoing{}); err == nil || !strings.Contains(err.Error(), "the call ended before") {
+	if err := c.Apply(ended(t), &http1.Outgoing{}); err == nil || !strings.Contains(err.Error(), "the call ended before") {
 		t.Error(err)
 	}
 	<-c.secrets.checking

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/common/http1"
 )
 
 // headerField is a credential in one field of the header.
@@ -16,13 +16,13 @@ type headerField struct {
 	end         time.Time
 }
 
-func (f *headerField) apply(_ context.Context, out *call.Outgoing) error {
+func (f *headerField) apply(_ context.Context, out *http1.Outgoing) error {
 	out.Header.Set(f.name, f.value)
 	return nil
 }
 
-func (f *headerField) isOn(out *call.Outgoing) bool { return out.Header.Get(f.name) == f.value }
-func (f *headerField) expires() time.Time           { return f.end }
+func (f *headerField) isOn(out *http1.Outgoing) bool { return out.Header.Get(f.name) == f.value }
+func (f *headerField) expires() time.Time            { return f.end }
 
 func newBearer(values []string) (wireCredential, error) {
 	return &headerField{name: authorization, value: "Bearer " + values[0], end: jwtEnd(values[0])}, nil

@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/target"
 	"github.com/lsm/fiso/link/spec"
@@ -85,9 +86,9 @@ func mustNew(t *testing.T, s spec.Auth, p Parts) Credential {
 }
 
 // apply adds the credential to an attempt: GET /p with the query and fields.
-func apply(t *testing.T, c Credential, query string, fields ...call.Field) (*call.Outgoing, error) {
+func apply(t *testing.T, c Credential, query string, fields ...http1.Field) (*http1.Outgoing, error) {
 	t.Helper()
-	out := &call.Outgoing{Method: "GET", Path: "/p", Query: query, Host: "api.example.com", Header: fields}
+	out := &http1.Outgoing{Method: "GET", Path: "/p", Query: query, Host: "api.example.com", Header: fields}
 	err := c.Apply(t.Context(), out)
 	if err != nil && strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), canary) {
 		t.Errorf("the error shows a secret: %v", err)
@@ -95,7 +96,7 @@ func apply(t *testing.T, c Credential, query string, fields ...call.Field) (*cal
 	return out, err
 }
 
-func mustApply(t *testing.T, c Credential) *call.Outgoing {
+func mustApply(t *testing.T, c Credential) *http1.Outgoing {
 	t.Helper()
 	out, err := apply(t, c, "")
 	if err != nil {

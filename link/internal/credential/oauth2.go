@@ -15,7 +15,7 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 
 	"github.com/lsm/fiso/common/backoff"
-	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/spec"
 )
 
@@ -69,9 +69,9 @@ type fetch struct {
 // clientSecret is the client's secret; it is not sent with calls.
 type clientSecret string
 
-func (clientSecret) apply(context.Context, *call.Outgoing) error { return nil }
-func (clientSecret) isOn(*call.Outgoing) bool                    { return false }
-func (clientSecret) expires() time.Time                          { return time.Time{} }
+func (clientSecret) apply(context.Context, *http1.Outgoing) error { return nil }
+func (clientSecret) isOn(*http1.Outgoing) bool                    { return false }
+func (clientSecret) expires() time.Time                           { return time.Time{} }
 
 func newOAuth2(s *spec.Auth, p Parts) (Credential, error) {
 	silent := p
@@ -99,7 +99,7 @@ func (t *token) usable(now time.Time) bool {
 }
 
 // Apply adds the token to an attempt, and fetches one if there is none.
-func (c *oauth2Client) Apply(ctx context.Context, out *call.Outgoing) error {
+func (c *oauth2Client) Apply(ctx context.Context, out *http1.Outgoing) error {
 	t, now := c.now.Load(), time.Now()
 	if !t.usable(now) {
 		f := c.joinOrStartFetch(false)
@@ -116,7 +116,7 @@ func (c *oauth2Client) Apply(ctx context.Context, out *call.Outgoing) error {
 }
 
 // Renew fetches another token, unless another call already has.
-func (c *oauth2Client) Renew(ctx context.Context, out *call.Outgoing) bool {
+func (c *oauth2Client) Renew(ctx context.Context, out *http1.Outgoing) bool {
 	if t := c.now.Load(); t.usable(time.Now()) && !t.isOn(out) {
 		return true
 	}
@@ -236,7 +236,10 @@ func (c *oauth2Client) requestToken() (*token, error) {
 	if err != nil {
 		return nil, err
 	}
-	conf := clientcredentials.Config{ClientID: c.spec.ClientID, ClientSecret: string(secret.(clientSecret)), TokenURL: c.spec.TokenURL, Scopes: c.spec.Scopes, AuthStyle: oauth2.AuthStyleInHeader}
+	conf := clientcredentials.Config{
+		ClientID: c.spec.ClientID, ClientSecret: string(secret.(clientSecret)),
+		TokenURL: c.spec.TokenURL, Scopes: c.spec.Scopes, AuthStyle: oauth2.AuthStyleInHeader,
+	}
 	if c.spec.ClientAuth == "post" {
 		conf.AuthStyle = oauth2.AuthStyleInParams
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/go-oauth2/oauth2/v4/server"
 	"github.com/go-oauth2/oauth2/v4/store"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/spec"
 )
@@ -97,7 +98,7 @@ func (a *authority) credential(t *testing.T, w *watch, change ...func(*spec.Auth
 }
 
 // call calls the API with the credential of the attempt.
-func (a *authority) calls(t *testing.T, out *call.Outgoing) int {
+func (a *authority) calls(t *testing.T, out *http1.Outgoing) int {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "GET", a.web.URL+"/api", nil)
 	if err != nil {

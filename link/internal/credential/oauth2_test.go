@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/spec"
 )
@@ -122,7 +123,7 @@ func TestOAuth2_fetchesOnceForAllWhoWait(t *testing.T) {
 			t.Errorf("%d fetches, told %q", s.n.Load(), w.refreshed())
 		}
 		c.Close()
-		if err := c.Apply(t.Context(), &call.Outgoing{}); err != nil {
+		if err := c.Apply(t.Context(), &http1.Outgoing{}); err != nil {
 			t.Error("a token that is good is used while stopping:", err)
 		}
 		time.Sleep(time.Hour)
@@ -254,14 +255,14 @@ func TestOAuth2_callsAndCloseDoNotWaitForATokenServerThatHangs(t *testing.T) {
 		c := newClient(t, new(watch), s.serve)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		err := c.Apply(ctx, &call.Outgoing{})
+		err := c.Apply(ctx, &http1.Outgoing{})
 		if err == nil || !strings.Contains(err.Error(), "the call ended while it waited for a token") {
 			t.Error(err)
 		}
 		refuses(t, c, call.CredentialUnavailable, "no answer in time")
 		time.Sleep(time.Minute)
 		began := time.Now()
-		go func() { _ = c.Apply(t.Context(), &call.Outgoing{}) }()
+		go func() { _ = c.Apply(t.Context(), &http1.Outgoing{}) }()
 		synctest.Wait()
 		c.Close()
 		if took := time.Since(began); took != 0 {

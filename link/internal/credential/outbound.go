@@ -9,7 +9,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/tunnel"
 	"github.com/lsm/fiso/link/spec"
 )
@@ -38,7 +38,7 @@ func NewProxy(key string, s *spec.Proxy, secure bool, p Parts) (*Proxy, error) {
 	}
 	password := &staticCredential{owned: owned{authorization}, secrets: secrets}
 	return &Proxy{password: password, Proxy: tunnel.New(s, secure, func(ctx context.Context) (string, error) {
-		var out call.Outgoing
+		var out http1.Outgoing
 		if err := password.Apply(ctx, &out); err != nil {
 			return "", err
 		}

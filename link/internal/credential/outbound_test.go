@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/spec"
 )
 
@@ -88,7 +88,7 @@ func TestProxy_isNamedWhereItIsTheFault(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Apply(t.Context(), new(call.Outgoing)); !want(err) {
+		if err := c.Apply(t.Context(), new(http1.Outgoing)); !want(err) {
 			t.Error(err)
 		}
 		c.Close()
@@ -100,7 +100,7 @@ func TestProxy_isNamedWhereItIsTheFault(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Apply(t.Context(), new(call.Outgoing)); !want(err) {
+		if err := c.Apply(t.Context(), new(http1.Outgoing)); !want(err) {
 			t.Error(err)
 		}
 		c.Close()
@@ -143,7 +143,7 @@ func TestProxy_followsTheFileOfItsPassword(t *testing.T) {
 		for _, want := range []string{"one", "another"} {
 			write(want)
 			time.Sleep(2 * checkInterval)
-			var out call.Outgoing
+			var out http1.Outgoing
 			err := p.password.Apply(t.Context(), &out)
 			if _, got, _ := (&http.Request{Header: http.Header{"Authorization": {out.Header.Get("Authorization")}}}).BasicAuth(); got != want || err != nil {
 				t.Errorf("%q instead of %q: %v", got, want, err)

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/common/http1"
 )
 
 // queryParameter is a credential in the query.
@@ -16,7 +16,7 @@ func newQuery(name, key string) (wireCredential, error) {
 	return &queryParameter{foldName(name), url.QueryEscape(name) + "=" + url.QueryEscape(key)}, nil
 }
 
-func (p *queryParameter) apply(_ context.Context, out *call.Outgoing) error {
+func (p *queryParameter) apply(_ context.Context, out *http1.Outgoing) error {
 	query := withoutParameters(out.Query, func(name string) bool { return name == p.name })
 	if query != "" {
 		query += "&"
@@ -25,8 +25,8 @@ func (p *queryParameter) apply(_ context.Context, out *call.Outgoing) error {
 	return nil
 }
 
-func (p *queryParameter) isOn(out *call.Outgoing) bool { return strings.HasSuffix(out.Query, p.pair) }
-func (p *queryParameter) expires() time.Time           { return time.Time{} }
+func (p *queryParameter) isOn(out *http1.Outgoing) bool { return strings.HasSuffix(out.Query, p.pair) }
+func (p *queryParameter) expires() time.Time            { return time.Time{} }
 
 // withoutParameters returns the query without the parameters whose folded name drop
 // selects, all else byte for byte. Both & and ; separate, because some servers accept

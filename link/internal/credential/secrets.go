@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/spec"
 )
 
@@ -22,9 +22,9 @@ const (
 // wireCredential is a credential ready for the wire. It is immutable.
 type wireCredential interface {
 	// apply adds the credential to an attempt.
-	apply(ctx context.Context, out *call.Outgoing) error
+	apply(ctx context.Context, out *http1.Outgoing) error
 	// isOn reports whether an attempt carries the credential.
-	isOn(out *call.Outgoing) bool
+	isOn(out *http1.Outgoing) bool
 	// expires returns the expiry that the credential itself states; zero: not known.
 	expires() time.Time
 }
@@ -229,7 +229,7 @@ func (s *secrets) readOnce(ctx context.Context) (values []string, until time.Tim
 
 // renew reads the secrets again after a 401, unless another call already has: then the
 // current ones differ from those of the attempt.
-func (s *secrets) renew(ctx context.Context, out *call.Outgoing) bool {
+func (s *secrets) renew(ctx context.Context, out *http1.Outgoing) bool {
 	if st := s.now.Load(); st.differsFrom(out) {
 		return true
 	}
@@ -248,7 +248,7 @@ func (s *secrets) renew(ctx context.Context, out *call.Outgoing) bool {
 }
 
 // differsFrom reports whether there is a valid credential other than the one on out.
-func (st *state) differsFrom(out *call.Outgoing) bool {
+func (st *state) differsFrom(out *http1.Outgoing) bool {
 	now := time.Now()
 	if !st.usable(now) || st.credential.isOn(out) {
 		return false

@@ -71,13 +71,13 @@ func newSigV4(s *spec.Auth) func([]string) (wireCredential, error) {
 
 // coversBody reports whether the signature of a call with that header needs the whole
 // body: the service requires its hash, and the caller does not send it.
-func coversBody(service string) func(call.Header) bool {
-	return func(h call.Header) bool { return !ofS3(service) && h.Get(amzHash) == "" }
+func coversBody(service string) func(http1.Header) bool {
+	return func(h http1.Header) bool { return !ofS3(service) && h.Get(amzHash) == "" }
 }
 
 // apply signs the attempt as it goes onto the wire. Host, Content-Type and Amazon's own
 // fields are signed; others may be changed on the way.
-func (s *signature) apply(ctx context.Context, out *call.Outgoing) error {
+func (s *signature) apply(ctx context.Context, out *http1.Outgoing) error {
 	hash, err := s.payload(out)
 	if err != nil {
 		return err
@@ -112,7 +112,7 @@ func (s *signature) apply(ctx context.Context, out *call.Outgoing) error {
 
 // payload returns the body hash to sign: that of the body if it is known, else the
 // caller's, else "unsigned" if the service accepts it.
-func (s *signature) payload(out *call.Outgoing) (string, error) {
+func (s *signature) payload(out *http1.Outgoing) (string, error) {
 	given := out.Header.Get(amzHash)
 	switch {
 	case given == unsignedChunks:
@@ -158,7 +158,7 @@ func escapeAll(path string) string {
 	return string(b)
 }
 
-func (s *signature) isOn(out *call.Outgoing) bool {
+func (s *signature) isOn(out *http1.Outgoing) bool {
 	return strings.Contains(out.Header.Get(authorization), "Credential="+s.keys.AccessKeyID+"/") && out.Header.Get(amzToken) == s.keys.SessionToken
 }
 

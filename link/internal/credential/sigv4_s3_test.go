@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/target"
 	"github.com/lsm/fiso/link/spec"
 )
@@ -27,7 +27,7 @@ func TestSigV4_makesTheSignaturesThatAWSPublishes(t *testing.T) {
 			{"get bucket lifecycle", "lifecycle", "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"},
 			{"list objects", "max-keys=2&prefix=J", "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"},
 		} {
-			out := &call.Outgoing{Method: "GET", Path: "/", Query: example.query, Host: "examplebucket.s3.amazonaws.com"}
+			out := &http1.Outgoing{Method: "GET", Path: "/", Query: example.query, Host: "examplebucket.s3.amazonaws.com"}
 			if err := c.Apply(t.Context(), out); err != nil || signatureOf(out) != example.want {
 				t.Errorf("%s: %v: signed %s, want %s", example.name, err, signatureOf(out), example.want)
 			}
@@ -58,7 +58,7 @@ func TestSigV4_signsThePathThatGoesOut(t *testing.T) {
 			{"s3express", escaped, escaped},
 			{"lambda", all, strings.ReplaceAll(strings.ReplaceAll(escaped, "%20n%2Fo%3D%C3%BC", "#"), "#", "%2520n%252Fo%253D%25C3%25BC")},
 		} {
-			out := sign(t, signer(t, test.service, nil), &call.Outgoing{Method: "GET", Path: all})
+			out := sign(t, signer(t, test.service, nil), &http1.Outgoing{Method: "GET", Path: all})
 			want := byHand(test.service, "GET", test.signed, "", "host:example.amazonaws.com", "x-amz-content-sha256:"+hashOf(""), "x-amz-date:20150830T123600Z", "",
 				"host;x-amz-content-sha256;x-amz-date", hashOf(""))
 			if got := signatureOf(out); out.Path != test.wire || got != want {
@@ -105,7 +105,7 @@ func TestSigV4_signsWhatTheBodyIs(t *testing.T) {
 		{"a body at hand to another service", "sqs", "", false, true, hello},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			out := &call.Outgoing{Method: "PUT", Path: "/b/k", Host: "example.amazonaws.com", Length: 5}
+			out := &http1.Outgoing{Method: "PUT", Path: "/b/k", Host: "example.amazonaws.com", Length: 5}
 			if test.whole {
 				out.Kept = []byte("hello")
 			} else {
@@ -138,7 +138,7 @@ func TestSigV4_signsWhatTheBodyIs(t *testing.T) {
 }
 
 // header has the field, unless its value is empty.
-func header(name, value string) (h call.Header) {
+func header(name, value string) (h http1.Header) {
 	if value != "" {
 		h.Add(name, value)
 	}

@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/spec"
 )
 
@@ -24,7 +24,7 @@ func signer(t *testing.T, service string, token *spec.SecretRef) Credential {
 	}, Parts{})
 }
 
-func sign(t *testing.T, c Credential, out *call.Outgoing) *call.Outgoing {
+func sign(t *testing.T, c Credential, out *http1.Outgoing) *http1.Outgoing {
 	t.Helper()
 	out.Host = "example.amazonaws.com"
 	if err := c.Apply(t.Context(), out); err != nil {
@@ -34,7 +34,7 @@ func sign(t *testing.T, c Credential, out *call.Outgoing) *call.Outgoing {
 }
 
 // signatureOf returns the signature in the Authorization field.
-func signatureOf(out *call.Outgoing) string {
+func signatureOf(out *http1.Outgoing) string {
 	_, s, _ := strings.Cut(out.Header.Get("Authorization"), "Signature=")
 	return s
 }
@@ -42,27 +42,27 @@ func signatureOf(out *call.Outgoing) string {
 func TestSigV4_signsTheAttemptAsItGoesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(time.Date(2015, 8, 30, 12, 36, 0, 0, time.UTC)))
-		plain := func(change func(*call.Outgoing)) string {
-			out := &call.Outgoing{Method: "GET", Path: "/"}
+		plain := func(change func(*http1.Outgoing)) string {
+			out := &http1.Outgoing{Method: "GET", Path: "/"}
 			change(out)
 			return signatureOf(sign(t, signer(t, "service", nil), out))
 		}
-		base := plain(func(*call.Outgoing) {})
+		base := plain(func(*http1.Outgoing) {})
 		for _, c := range []struct {
 			name   string
-			change func(*call.Outgoing)
+			change func(*http1.Outgoing)
 			same   bool
 		}{
-			{"another method", func(o *call.Outgoing) { o.Method = "POST" }, false},
-			{"another path", func(o *call.Outgoing) { o.Path = "/a%20b" }, false},
-			{"another query", func(o *call.Outgoing) { o.Query = "a=1" }, false},
-			{"a query with a semicolon", func(o *call.Outgoing) { o.Query = ";b" }, false},
-			{"a kept body", func(o *call.Outgoing) { o.Kept, o.Length = []byte("x"), 1 }, false},
-			{"a field of Amazon's", func(o *call.Outgoing) { o.Header.Add("X-Amz-Meta-A", "b") }, false},
-			{"a content type", func(o *call.Outgoing) { o.Header.Add("content-type", "text/plain") }, false},
-			{"a field that proxies may change", func(o *call.Outgoing) { o.Header.Add("User-Agent", "x") }, true},
-			{"the caller's own proof", func(o *call.Outgoing) {
-				o.Header = call.Header{{Name: "x-amz-date", Value: "1"}, {Name: "X-Amz-Content-SHA256", Value: "2"}, {Name: "x-amz-security-token", Value: "3"}, {Name: "authorization", Value: "4"}}
+			{"another method", func(o *http1.Outgoing) { o.Method = "POST" }, false},
+			{"another path", func(o *http1.Outgoing) { o.Path = "/a%20b" }, false},
+			{"another query", func(o *http1.Outgoing) { o.Query = "a=1" }, false},
+			{"a query with a semicolon", func(o *http1.Outgoing) { o.Query = ";b" }, false},
+			{"a kept body", func(o *http1.Outgoing) { o.Kept, o.Length = []byte("x"), 1 }, false},
+			{"a field of Amazon's", func(o *http1.Outgoing) { o.Header.Add("X-Amz-Meta-A", "b") }, false},
+			{"a content type", func(o *http1.Outgoing) { o.Header.Add("content-type", "text/plain") }, false},
+			{"a field that proxies may change", func(o *http1.Outgoing) { o.Header.Add("User-Agent", "x") }, true},
+			{"the caller's own proof", func(o *http1.Outgoing) {
+				o.Header = http1.Header{{Name: "x-amz-date", Value: "1"}, {Name: "X-Amz-Content-SHA256", Value: "2"}, {Name: "x-amz-security-token", Value: "3"}, {Name: "authorization", Value: "4"}}
 				o.Query = "X-Amz-Signature=1&x-amz-credential=2&X-Amz-Expires=3"
 			}, true},
 		} {
@@ -70,7 +70,7 @@ func TestSigV4_signsTheAttemptAsItGoesOut(t *testing.T) {
 				t.Errorf("%s: %s", c.name, got)
 			}
 		}
-		out := sign(t, signer(t, "s3", nil), &call.Outgoing{Method: "PUT", Path: "/", Query: "a=1&X-Amz-Signature=x", Length: 5, Body: io.NopCloser(strings.NewReader("12345"))})
+		out := sign(t, signer(t, "s3", nil), &http1.Outgoing{Method: "PUT", Path: "/", Query: "a=1&X-Amz-Signature=x", Length: 5, Body: io.NopCloser(strings.NewReader("12345"))})
 		if out.Query != "a=1" || out.Header.Get("x-amz-content-sha256") != "UNSIGNED-PAYLOAD" || out.Header.Get("x-amz-date") != "20150830T123600Z" || out.Header.Has("x-amz-security-token") || len(out.Header) != 3 {
 			t.Errorf("%s %v", out.Query, out.Header)
 		}
@@ -113,7 +113,7 @@ func TestSigV4_agreesWithASignatureMadeByHand(t *testing.T) {
 			{"execute-api", "/a%2520b%252Fc/d/"}, // escaped once more
 			{"s3", "/a%20b%2Fc/d/"},              // as it is
 		} {
-			out := sign(t, signer(t, c.service, nil), &call.Outgoing{Method: "PUT", Path: "/a%20b%2Fc/d/", Query: "b=2&a=x+y&a=;", Kept: []byte("hello"), Length: 5})
+			out := sign(t, signer(t, c.service, nil), &http1.Outgoing{Method: "PUT", Path: "/a%20b%2Fc/d/", Query: "b=2&a=x+y&a=;", Kept: []byte("hello"), Length: 5})
 			want := byHand(c.service, "PUT", c.path, "a=%3B&a=x%20y&b=2",
 				"host:example.amazonaws.com", "x-amz-content-sha256:"+hash, "x-amz-date:20150830T123600Z", "",
 				"host;x-amz-content-sha256;x-amz-date", hash)
@@ -133,7 +133,7 @@ func TestSigV4_takesItsThreeSecretsTogether(t *testing.T) {
 				t.Errorf("a caller's %s goes on", name)
 			}
 		}
-		out := sign(t, c, &call.Outgoing{Method: "GET", Path: "/"})
+		out := sign(t, c, &http1.Outgoing{Method: "GET", Path: "/"})
 		if out.Header.Get("x-amz-security-token") != "session1" || !strings.Contains(out.Header.Get("Authorization"), "x-amz-security-token") {
 			t.Error(out.Header)
 		}
@@ -157,12 +157,12 @@ func TestSigV4_signsWithAnotherSecretOfTheSameAccessKey(t *testing.T) {
 	path := secretFile(t, "mistyped")
 	synctest.Test(t, func(t *testing.T) {
 		c := mustNew(t, spec.Auth{Type: "sigv4", Region: "us-east-1", Service: "service", SecretRef: fromFile(path), AccessKeyRef: fromFile(secretFile(t, "AKIDEXAMPLE"))}, Parts{})
-		first := signatureOf(sign(t, c, &call.Outgoing{Method: "GET", Path: "/"}))
+		first := signatureOf(sign(t, c, &http1.Outgoing{Method: "GET", Path: "/"}))
 		writeFile(t, path, "corrected")
 		time.Sleep(checkInterval)
-		second := sign(t, c, &call.Outgoing{Method: "GET", Path: "/"})
+		second := sign(t, c, &http1.Outgoing{Method: "GET", Path: "/"})
 		clean := mustNew(t, spec.Auth{Type: "sigv4", Region: "us-east-1", Service: "service", SecretRef: fromFile(path), AccessKeyRef: fromFile(secretFile(t, "AKIDEXAMPLE"))}, Parts{})
-		if got := signatureOf(second); got == first || got != signatureOf(sign(t, clean, &call.Outgoing{Method: "GET", Path: "/"})) {
+		if got := signatureOf(second); got == first || got != signatureOf(sign(t, clean, &http1.Outgoing{Method: "GET", Path: "/"})) {
 			t.Error("the corrected secret is not what signs")
 		}
 	})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/config/configtest"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/spec"
 )
@@ -32,7 +33,7 @@ func becomes(t *testing.T, c Credential, want string) {
 	t.Helper()
 	end := time.Now().Add(time.Minute)
 	for {
-		out := &call.Outgoing{Method: "GET", Path: "/"}
+		out := &http1.Outgoing{Method: "GET", Path: "/"}
 		err := c.Apply(t.Context(), out)
 		if err == nil {
 			if got := out.Header.Get("Authorization"); got != want {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/spec"
 )
@@ -604,7 +605,7 @@ func TestVault_hangsNeitherCallsNorClose(t *testing.T) {
 		c := bearerFrom(t, w, v, "kv/a", "k")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := c.Apply(ctx, &call.Outgoing{}); err == nil || !strings.Contains(err.Error(), "the call ended before") {
+		if err := c.Apply(ctx, &http1.Outgoing{}); err == nil || !strings.Contains(err.Error(), "the call ended before") {
 			t.Error(err)
 		}
 		refuses(t, c, call.CredentialUnavailable, "no answer in time")

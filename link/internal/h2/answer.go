@@ -7,19 +7,18 @@ import (
 	"sync"
 
 	"github.com/lsm/fiso/common/http1"
-	"github.com/lsm/fiso/link/internal/call"
 )
 
 // answer returns the answer that begins with the head.
-func (a *attempt) answer() *call.Answer {
+func (a *attempt) answer() *http1.Answer {
 	r := a.head
 	h := endToEnd(r.Header)
-	if names := (call.Header{{Name: "Trailer", Value: a.announces}}).Announced(nil); names != "" {
+	if names := (http1.Header{{Name: "Trailer", Value: a.announces}}).Announced(nil); names != "" {
 		h.Add("Trailer", names)
 	}
-	return &call.Answer{
+	return &http1.Answer{
 		Status: r.StatusCode, Header: h, Length: r.ContentLength, Body: &answerBody{attempt: a},
-		Trailer: func() call.Header { return http1.LateFields(fromHTTP(a.trailerAfterBody())) },
+		Trailer: func() http1.Header { return http1.LateFields(fromHTTP(a.trailerAfterBody())) },
 	}
 }
 
@@ -46,7 +45,7 @@ func bodiless(method string, status int) bool {
 
 // endToEnd returns the fields of an answer's header that are passed on. HTTP/1.1
 // framing fields mean nothing here, but a HTTP/1.1 caller would believe them.
-func endToEnd(from http.Header) call.Header {
+func endToEnd(from http.Header) http1.Header {
 	h := fromHTTP(from)
 	h.Del("Content-Length")
 	h.Del("Transfer-Encoding")

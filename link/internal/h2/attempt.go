@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lsm/fiso/common/callctx"
 	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 )
@@ -27,8 +28,8 @@ type attempt struct {
 	pipe      // the body of the answer; its mu guards the fields down to timer
 	transport *Transport
 	ctx       context.Context // of the call
-	life      call.Ending     // of the library's request; ended by detach
-	onEnd     call.Hook       // stops the pipe when ctx ends
+	life      callctx.Context // of the library's request; ended by detach
+	onEnd     callctx.Hook    // stops the pipe when ctx ends
 	prepared  bool            // the library has the request
 	resolved  bool            // head or failure is set
 	stream    uint32          // the stream of the request; 0: its head is not written yet
@@ -45,7 +46,7 @@ type attempt struct {
 	begun   atomic.Bool            // the request's head is being written
 	sending *requestBodyReader     // of a streamed body; nil: there is none
 
-	interim       func(int, call.Header)
+	interim       func(int, http1.Header)
 	informMu      sync.Mutex
 	headCame      bool // the final answer has come, or none will
 	interims      int
@@ -53,7 +54,7 @@ type attempt struct {
 	interimSender sync.WaitGroup
 }
 
-func (t *Transport) attempt(ctx context.Context, interim func(int, call.Header)) *attempt {
+func (t *Transport) attempt(ctx context.Context, interim func(int, http1.Header)) *attempt {
 	a := &attempt{transport: t, ctx: ctx, interim: interim}
 	a.cond.L = &a.mu
 	a.life.Begin(ctx)
@@ -80,18 +81,18 @@ var errHangs = errors.New("the connection to the target hung and was closed")
 // cutOffLocked returns the failure of an attempt whose outcome the call did not wait
 // for. The library may still write the head, so once it has the request, the request
 // counts as sent. Called with the lock held.
-func (a *attempt) cutOffLocked(sent bool) *call.Error {
+func (a *attempt) cutOffLocked(sent bool) *http1.Error {
 	if a.connLost {
-		return &call.Error{Reason: reasonOf(a.ctx, nil, call.Reset), Sent: sent, Err: errHangs}
+		return &http1.Error{Reason: reasonOf(a.ctx, nil, http1.ReasonReset), Sent: sent, Err: errHangs}
 	}
-	return &call.Error{Reason: reasonOf(a.ctx, nil, call.Gone), Sent: sent, Err: context.Cause(a.ctx)}
+	return &http1.Error{Reason: reasonOf(a.ctx, nil, http1.ReasonGone), Sent: sent, Err: context.Cause(a.ctx)}
 }
 
 // run makes the attempt. The call may leave before any of its steps.
-func (a *attempt) run(endpoint string, out *call.Outgoing) {
+func (a *attempt) run(endpoint string, out *http1.Outgoing) {
 	c, err := a.transport.pool.take(&a.life, endpoint, a)
 	if err != nil {
-		a.resolve(nil, &call.Error{Reason: reasonOf(a.ctx, err, call.Connect), Err: fmt.Errorf("connect to %s: %w", endpoint, http1.Plain(err))})
+		a.resolve(nil, &http1.Error{Reason: reasonOf(a.ctx, err, http1.ReasonConnect), Err: fmt.Errorf("connect to %s: %w", endpoint, http1.Plain(err))})
 		return
 	}
 	request := a.prepareRequest(out)
@@ -112,7 +113,7 @@ func (a *attempt) run(endpoint string, out *call.Outgoing) {
 	}
 	if err != nil {
 		failed := a.failed(err)
-		if failed.Reason == call.Unserved {
+		if failed.Reason == call.ReasonUnserved {
 			c.leftUnserved()
 		}
 		a.release(c)
@@ -151,7 +152,7 @@ func (a *attempt) finish() {
 }
 
 // prepareRequest makes the request for the library; nil: the call has left.
-func (a *attempt) prepareRequest(out *call.Outgoing) *http.Request {
+func (a *attempt) prepareRequest(out *http1.Outgoing) *http.Request {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.callLeft || a.stopped {
@@ -199,7 +200,7 @@ func (a *attempt) detach() {
 }
 
 // cutOff is cutOffLocked without the lock held.
-func (a *attempt) cutOff(sent bool) *call.Error {
+func (a *attempt) cutOff(sent bool) *http1.Error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.cutOffLocked(sent)
@@ -231,7 +232,7 @@ func (a *attempt) trailerAfterBody() http.Header {
 }
 
 // request returns the request as net/http has it. The path is sent unchanged.
-func (a *attempt) request(scheme string, out *call.Outgoing) *http.Request {
+func (a *attempt) request(scheme string, out *http1.Outgoing) *http.Request {
 	r := &http.Request{
 		Method: out.Method, Host: out.Host, Proto: "HTTP/2.0", ProtoMajor: 2, Header: make(http.Header, len(out.Header)+1), ContentLength: out.Length,
 		URL: &url.URL{Scheme: scheme, Host: out.Host, Opaque: out.Path, RawQuery: out.Query, ForceQuery: out.ForceQuery},
@@ -251,7 +252,7 @@ func (a *attempt) request(scheme string, out *call.Outgoing) *http.Request {
 		if out.Trailer != nil { // the body has been read to its end
 			r.Trailer = http.Header{}
 			r.Header.Del("Trailer") // the library announces it itself
-			toHTTP(r.Trailer, http1.LateFields(append(call.Header(nil), out.Trailer()...)))
+			toHTTP(r.Trailer, http1.LateFields(append(http1.Header(nil), out.Trailer()...)))
 		}
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(out.Kept)), int64(len(out.Kept))
 	default:
@@ -291,7 +292,7 @@ func (a *attempt) streamID() uint32 {
 // interimAnswer is an interim (1xx) answer.
 type interimAnswer struct {
 	status int
-	header call.Header
+	header http1.Header
 }
 
 // fault is an answer that breaks the rules of HTTP.

@@ -12,29 +12,29 @@ import (
 
 	"golang.org/x/net/http2"
 
-	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/common/http1"
 )
 
 // An answer that is not complete must not look complete.
 func TestServer_resetsAStreamThatIsCutOff(t *testing.T) {
 	for name, do := range map[string]handler{
-		"no answer": func(context.Context, call.ResponseWriter, *call.Request) {},
-		"no end": func(_ context.Context, w call.ResponseWriter, _ *call.Request) {
+		"no answer": func(context.Context, http1.ResponseWriter, *http1.Request) {},
+		"no end": func(_ context.Context, w http1.ResponseWriter, _ *http1.Request) {
 			_ = w.Head(200, nil, -1)         // a failure shows in the client
 			_, _ = io.WriteString(w, "half") // likewise
 			_ = w.Flush()                    // likewise
 		},
-		"no end of an empty body": func(_ context.Context, w call.ResponseWriter, _ *call.Request) {
+		"no end of an empty body": func(_ context.Context, w http1.ResponseWriter, _ *http1.Request) {
 			_ = w.Head(200, nil, 0) // a failure shows in the client
 		},
-		"shorter than announced": func(_ context.Context, w call.ResponseWriter, _ *call.Request) {
+		"shorter than announced": func(_ context.Context, w http1.ResponseWriter, _ *http1.Request) {
 			_ = w.Head(200, nil, 5)          // a failure shows in the client
 			_, _ = io.WriteString(w, "half") // likewise
 			if w.End(nil) == nil {
 				t.Error("half a body ended well")
 			}
 		},
-		"longer than announced": func(_ context.Context, w call.ResponseWriter, _ *call.Request) {
+		"longer than announced": func(_ context.Context, w http1.ResponseWriter, _ *http1.Request) {
 			_ = w.Head(200, nil, 3) // a failure shows in the client
 			if _, err := io.WriteString(w, "half"); err == nil || w.End(nil) == nil || w.Flush() == nil {
 				t.Error("more than the length was taken")
@@ -43,7 +43,7 @@ func TestServer_resetsAStreamThatIsCutOff(t *testing.T) {
 				t.Error("the error does not stick")
 			}
 		},
-		"an end without an answer": func(_ context.Context, w call.ResponseWriter, _ *call.Request) {
+		"an end without an answer": func(_ context.Context, w http1.ResponseWriter, _ *http1.Request) {
 			if w.End(nil) == nil {
 				t.Error("nothing ended well")
 			}
@@ -66,7 +66,7 @@ func TestServer_endsACallWhoseApplicationLeaves(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			began, ended := make(chan struct{}), make(chan struct{})
-			p := application(t, listen(t, &Server{Handler: handler(func(ctx context.Context, _ call.ResponseWriter, r *call.Request) {
+			p := application(t, listen(t, &Server{Handler: handler(func(ctx context.Context, _ http1.ResponseWriter, r *http1.Request) {
 				close(began)
 				<-ctx.Done()
 				if _, err := r.Body.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
@@ -84,7 +84,7 @@ func TestServer_endsACallWhoseApplicationLeaves(t *testing.T) {
 
 func TestServer_interruptsABody(t *testing.T) {
 	kept := make(chan func(), 1)
-	addr := listen(t, &Server{Handler: handler(func(_ context.Context, w call.ResponseWriter, r *call.Request) {
+	addr := listen(t, &Server{Handler: handler(func(_ context.Context, w http1.ResponseWriter, r *http1.Request) {
 		read := make(chan error)
 		go func() {
 			_, err := r.Body.Read(make([]byte, 1))
@@ -119,7 +119,7 @@ func TestServer_limitsTheTimeOfABody(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := make(chan error, 1)
-			addr := listen(t, &Server{Limits: Limits{Body: 20 * time.Millisecond}, Handler: handler(func(_ context.Context, w call.ResponseWriter, r *call.Request) {
+			addr := listen(t, &Server{Limits: Limits{Body: 20 * time.Millisecond}, Handler: handler(func(_ context.Context, w http1.ResponseWriter, r *http1.Request) {
 				if !test.late {
 					time.AfterFunc(100*time.Millisecond, r.Interrupt)
 				}
@@ -141,7 +141,7 @@ func TestServer_limitsTheTimeOfABody(t *testing.T) {
 // (CVE-2019-9517, https://github.com/Netflix/security-bulletins/blob/master/advisories/third-party/2019-002.md).
 func TestServer_endsAStreamWhoseWindowStaysShut(t *testing.T) {
 	ended := make(chan error, 1)
-	p := application(t, listen(t, &Server{Limits: Limits{Write: 50 * time.Millisecond}, Handler: handler(func(_ context.Context, w call.ResponseWriter, _ *call.Request) {
+	p := application(t, listen(t, &Server{Limits: Limits{Write: 50 * time.Millisecond}, Handler: handler(func(_ context.Context, w http1.ResponseWriter, _ *http1.Request) {
 		err := w.Head(200, nil, -1)
 		for err == nil {
 			_, err = w.Write(make([]byte, 32<<10))
@@ -164,7 +164,7 @@ func TestServer_endsAStreamWhoseWindowStaysShut(t *testing.T) {
 // the window of the connection.
 func TestServer_oneStreamThatIsNotReadHoldsUpNoOther(t *testing.T) {
 	release := make(chan struct{})
-	addr := listen(t, &Server{Limits: Limits{Streams: 4}, Handler: handler(func(_ context.Context, w call.ResponseWriter, r *call.Request) {
+	addr := listen(t, &Server{Limits: Limits{Streams: 4}, Handler: handler(func(_ context.Context, w http1.ResponseWriter, r *http1.Request) {
 		if r.Target == "/stuck" {
 			<-release
 			answer(w, 200, "")
@@ -203,7 +203,7 @@ func TestServer_boundsCallsWhoseStreamsAreReset(t *testing.T) {
 			const streams = 8
 			var now, most atomic.Int32
 			release := make(chan struct{})
-			addr := listen(t, &Server{Limits: Limits{Streams: streams}, Handler: handler(func(_ context.Context, w call.ResponseWriter, _ *call.Request) {
+			addr := listen(t, &Server{Limits: Limits{Streams: streams}, Handler: handler(func(_ context.Context, w http1.ResponseWriter, _ *http1.Request) {
 				n := now.Add(1)
 				for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
 				}
@@ -292,7 +292,7 @@ func TestServer_endsConnectionsThatSayNothing(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := application(t, listen(t, &Server{Limits: test.limits, Handler: handler(func(ctx context.Context, _ call.ResponseWriter, _ *call.Request) { <-ctx.Done() })}))
+			p := application(t, listen(t, &Server{Limits: test.limits, Handler: handler(func(ctx context.Context, _ http1.ResponseWriter, _ *http1.Request) { <-ctx.Done() })}))
 			test.begin(p)
 			for { // pings are not answered
 				if _, err := p.ReadFrame(); errors.Is(err, os.ErrDeadlineExceeded) {
@@ -307,7 +307,7 @@ func TestServer_endsConnectionsThatSayNothing(t *testing.T) {
 
 func TestServer_drains(t *testing.T) {
 	began, release := make(chan struct{}), make(chan struct{})
-	s := &Server{Handler: handler(func(_ context.Context, w call.ResponseWriter, _ *call.Request) {
+	s := &Server{Handler: handler(func(_ context.Context, w http1.ResponseWriter, _ *http1.Request) {
 		close(began)
 		<-release
 		answer(w, 200, "whole")
@@ -342,7 +342,7 @@ func TestServer_drains(t *testing.T) {
 
 func TestServer_cutsOffWhatTakesTooLongToDrain(t *testing.T) {
 	began, ended := make(chan struct{}), make(chan struct{})
-	s := &Server{Handler: handler(func(ctx context.Context, _ call.ResponseWriter, _ *call.Request) {
+	s := &Server{Handler: handler(func(ctx context.Context, _ http1.ResponseWriter, _ *http1.Request) {
 		close(began)
 		<-ctx.Done()
 		close(ended)
@@ -366,7 +366,7 @@ func TestServer_cutsOffWhatTakesTooLongToDrain(t *testing.T) {
 // (https://github.com/Netflix/security-bulletins/blob/master/advisories/third-party/2019-002.md).
 func TestServer_makesRoomByClosingWhoeverAsksForNothing(t *testing.T) {
 	began, release := make(chan struct{}), make(chan struct{})
-	s := &Server{Handler: handler(func(_ context.Context, w call.ResponseWriter, r *call.Request) {
+	s := &Server{Handler: handler(func(_ context.Context, w http1.ResponseWriter, r *http1.Request) {
 		if r.Target == "/wait" {
 			close(began)
 			<-release
@@ -374,7 +374,7 @@ func TestServer_makesRoomByClosingWhoeverAsksForNothing(t *testing.T) {
 		answer(w, 200, "")
 	})}
 	addr := listen(t, s)
-	s.CloseIdle() // there are no connections
+	s.MakeRoom() // there are no connections
 	asked := application(t, addr)
 	asked.headers(1, true, get("/")...)
 	if how, _, _ := asked.ending(1); how != "end" {
@@ -387,15 +387,15 @@ func TestServer_makesRoomByClosingWhoeverAsksForNothing(t *testing.T) {
 	if f, err := silent.ReadFrame(); err != nil {
 		t.Fatal(f, err)
 	}
-	s.CloseIdle()
+	s.MakeRoom()
 	silent.drain() // it is closed
 	asked.headers(3, true, get("/")...)
 	if how, _, _ := asked.ending(3); how != "end" {
 		t.Error("who has asked was closed before who has not:", how)
 	}
-	s.CloseIdle()
+	s.MakeRoom()
 	asked.drain() // it is closed
-	s.CloseIdle()
+	s.MakeRoom()
 	close(release)
 	if how, status, _ := busy.ending(1); how != "end" || status != "200" {
 		t.Error("a call under way was cut:", how, status)

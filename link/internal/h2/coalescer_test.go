@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/common/http1"
 )
 
 const patient = time.Minute
@@ -161,7 +161,7 @@ func TestSending_readsAheadWithinABound(t *testing.T) {
 		r := strings.NewReader(text)
 		o := out("POST")
 		o.Body, o.Length = newBody(r), -1
-		o.Trailer = func() call.Header { return call.Header{{Name: "sum", Value: "1"}, {Name: "sum", Value: "2"}} }
+		o.Trailer = func() http1.Header { return http1.Header{{Name: "sum", Value: "1"}, {Name: "sum", Value: "2"}} }
 		trailer := map[string][]string{}
 		s := send(o, trailer)
 		synctest.Wait()

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/net/http2"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 )
 
@@ -30,55 +31,55 @@ const (
 )
 
 // failed returns the failure of an attempt in the terms of package call.
-func (a *attempt) failed(err error) *call.Error {
+func (a *attempt) failed(err error) *http1.Error {
 	sent := a.begun.Load()
-	if s := a.sending; s != nil && s.failed.Load() != nil && reasonOf(a.ctx, nil, call.Body) == call.Body {
-		return &call.Error{Reason: call.Body, Sent: sent, Err: *s.failed.Load()}
+	if s := a.sending; s != nil && s.failed.Load() != nil && reasonOf(a.ctx, nil, http1.ReasonBody) == http1.ReasonBody {
+		return &http1.Error{Reason: http1.ReasonBody, Sent: sent, Err: *s.failed.Load()}
 	}
-	reason, text := call.Reset, "the target broke the connection or the rules of HTTP/2"
+	reason, text := http1.ReasonReset, "the target broke the connection or the rules of HTTP/2"
 	var stream http2.StreamError
 	var op *net.OpError
 	var broken fault
 	switch {
 	case errors.As(err, &broken):
-		reason, text = call.Garbage, broken.Error()
+		reason, text = http1.ReasonGarbage, broken.Error()
 	case errors.As(err, &stream):
 		text = fmt.Sprintf("the target reset the stream or broke its rules (code %d)", stream.Code)
 		switch stream.Code {
 		case http2.ErrCodeRefusedStream:
-			sent, reason = false, call.Refused
+			sent, reason = false, call.ReasonRefused
 		case http2.ErrCodeProtocol, http2.ErrCodeFlowControl, http2.ErrCodeFrameSize, http2.ErrCodeCompression:
-			reason = call.Garbage
+			reason = http1.ReasonGarbage
 		}
 	case err.Error() == goAwayText:
-		sent, reason, text = false, call.Unserved, "the target serves no further stream on this connection"
+		sent, reason, text = false, call.ReasonUnserved, "the target serves no further stream on this connection"
 	case err.Error() == largeHeadText:
-		reason, text = call.Garbage, "its head is larger than "+call.AnswerHeadSetting
+		reason, text = http1.ReasonGarbage, "its head is larger than "+call.AnswerHeadSetting
 	case err.Error() == largeFieldText:
-		reason, text = call.Garbage, errHead.Error()
+		reason, text = http1.ReasonGarbage, errHead.Error()
 	case err.Error() == headerLimitText:
-		reason, text = call.Unfit, "the header is larger than the target accepts"
+		reason, text = http1.ReasonUnfit, "the header is larger than the target accepts"
 	case !sent:
-		reason, text = call.Unserved, "the connection ended before it was used"
+		reason, text = call.ReasonUnserved, "the connection ended before it was used"
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		text = "the target closed the connection"
 	case errors.As(err, &op):
 		text = op.Err.Error()
 	}
-	return &call.Error{Reason: reasonOf(a.ctx, err, reason), Sent: sent, Err: errors.New(text)}
+	return &http1.Error{Reason: reasonOf(a.ctx, err, reason), Sent: sent, Err: errors.New(text)}
 }
 
 // reasonOf returns the reason of a failure: the application left, one of our limits
 // passed, or otherwise.
-func reasonOf(ctx context.Context, err error, otherwise call.Reason) call.Reason {
+func reasonOf(ctx context.Context, err error, otherwise http1.Reason) http1.Reason {
 	var timeout net.Error
 	switch {
 	case errors.Is(context.Cause(ctx), context.Canceled):
-		return call.Gone
+		return http1.ReasonGone
 	case ctx.Err() != nil:
-		return call.Timeout
-	case otherwise == call.Reset && errors.As(err, &timeout) && timeout.Timeout():
-		return call.Timeout
+		return http1.ReasonTimeout
+	case otherwise == http1.ReasonReset && errors.As(err, &timeout) && timeout.Timeout():
+		return http1.ReasonTimeout
 	}
 	return otherwise
 }

@@ -16,7 +16,7 @@ import (
 
 	"golang.org/x/net/http2"
 
-	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/common/http1"
 )
 
 // UL13: the failure of a target whose first settings are not valid is reported at once.
@@ -38,7 +38,7 @@ func TestTransport_doesNotWaitWhereTheSettingsAreInvalid(t *testing.T) {
 			})
 			began := time.Now()
 			_, err := transport(t, TransportConfig{ConnectTimeout: time.Minute}).RoundTrip(t.Context(), addr, out("GET"), nil)
-			if r, sent := reason(t, err); r != call.Connect || sent {
+			if r, sent := reason(t, err); r != http1.ReasonConnect || sent {
 				t.Error(err, sent)
 			}
 			if took := time.Since(began); took > patience {
@@ -110,7 +110,7 @@ func TestTransport_refusesLengthsThatAreFalse(t *testing.T) {
 			for range 2 { // over one connection
 				a, err := tr.RoundTrip(t.Context(), addr, out(test.method), nil)
 				if !test.fine {
-					if r, sent := reason(t, err); r != call.Garbage || !sent || !strings.Contains(err.Error(), "content-length is not") {
+					if r, sent := reason(t, err); r != http1.ReasonGarbage || !sent || !strings.Contains(err.Error(), "content-length is not") {
 						t.Error(err, sent)
 					}
 				} else if body, err := read(t, a, err); body != test.body || err != nil {
@@ -166,7 +166,7 @@ func TestTransport_refusesFalseLengthsAfterALongField(t *testing.T) {
 				t.Error("the first:", err)
 			}
 			_, err = tr.RoundTrip(t.Context(), addr, out("GET"), nil)
-			if r, _ := reason(t, err); r != call.Garbage || !strings.Contains(err.Error(), "content-length is not") {
+			if r, _ := reason(t, err); r != http1.ReasonGarbage || !strings.Contains(err.Error(), "content-length is not") {
 				t.Error("the second:", err)
 			}
 		})
@@ -231,7 +231,7 @@ func TestTransport_endsFloods(t *testing.T) {
 			if err == nil {
 				t.Fatal("an answer that did not end ended well")
 			}
-			if r, sent := reason(t, err); r != call.Garbage || !sent {
+			if r, sent := reason(t, err); r != http1.ReasonGarbage || !sent {
 				t.Error(err, sent)
 			}
 		})
@@ -245,7 +245,7 @@ func TestServer_endsFloods(t *testing.T) {
 			if testing.Short() && name != "settings" && name != "empty continuations" {
 				t.Skip("takes seconds: left out with -short, which check does not set")
 			}
-			p := application(t, listen(t, &Server{Handler: handler(func(ctx context.Context, _ call.ResponseWriter, _ *call.Request) { <-ctx.Done() })}))
+			p := application(t, listen(t, &Server{Handler: handler(func(ctx context.Context, _ http1.ResponseWriter, _ *http1.Request) { <-ctx.Done() })}))
 			var reading sync.WaitGroup
 			reading.Go(func() { _, _ = io.Copy(io.Discard, p.Conn) }) // until the connection ends
 			if name == "empty continuations" {

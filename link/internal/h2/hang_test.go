@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/net/http2"
 
-	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/common/http1"
 )
 
 // lock is a connection of the library, one method of which waits for a lock until the
@@ -91,7 +91,7 @@ func TestTransport_isNotHeldUpByALibraryThatLocksItself(t *testing.T) {
 			tr := NewTransport(TransportConfig{ReleaseTimeout: 200 * time.Millisecond})
 			l := locking(t, tr, in)
 			const timeout = 50 * time.Millisecond
-			one := func(timeout time.Duration) (*call.Answer, error) {
+			one := func(timeout time.Duration) (*http1.Answer, error) {
 				ctx, cancel := context.WithTimeout(t.Context(), timeout)
 				defer cancel()
 				o := out("POST")
@@ -111,10 +111,10 @@ func TestTransport_isNotHeldUpByALibraryThatLocksItself(t *testing.T) {
 			began := time.Now()
 			_, err := one(timeout)
 			if in == "Available" || in == "SetStateHook" || in == "Err" || in == "Reserve" {
-				if r, sent := reason(t, err); r != call.Timeout || sent {
+				if r, sent := reason(t, err); r != http1.ReasonTimeout || sent {
 					t.Error(err, sent)
 				}
-			} else if r, sent := reason(t, err); r != call.Timeout || !sent {
+			} else if r, sent := reason(t, err); r != http1.ReasonTimeout || !sent {
 				t.Error(err, sent)
 			}
 			if took := time.Since(began); took > patience/2 {
@@ -126,7 +126,7 @@ func TestTransport_isNotHeldUpByALibraryThatLocksItself(t *testing.T) {
 			select {
 			case err := <-beside:
 				if err.Error() != "EOF" { // unless it has another connection
-					if r, _ := reason(t, err); r != call.Reset && r != call.Connect || !strings.Contains(err.Error(), errHangs.Error()) {
+					if r, _ := reason(t, err); r != http1.ReasonReset && r != http1.ReasonConnect || !strings.Contains(err.Error(), errHangs.Error()) {
 						t.Error(err)
 					}
 				}
@@ -168,35 +168,35 @@ func TestTransport_closesAlthoughTheLibraryDoesNot(t *testing.T) {
 func TestTransport_survivesWindowsThatOverflow(t *testing.T) {
 	for name, test := range map[string]struct {
 		do     func(p *peer, s uint32)
-		reason call.Reason
+		reason http1.Reason
 	}{
 		"of a stream, twice": {func(p *peer, s uint32) {
 			_ = p.WriteWindowUpdate(s, 1<<31-1) // a failure shows in the answer
 			_ = p.WriteWindowUpdate(s, 1<<31-1) // likewise
-		}, call.Garbage},
+		}, http1.ReasonGarbage},
 		"of the connection, twice": {func(p *peer, _ uint32) {
 			_ = p.WriteWindowUpdate(0, 1<<31-1) // likewise
 			_ = p.WriteWindowUpdate(0, 1<<31-1) // likewise
-		}, call.Reset},
+		}, http1.ReasonReset},
 		"by settings": {func(p *peer, s uint32) {
 			_ = p.WriteWindowUpdate(s, 1<<31-1-65535)                                              // likewise
 			_ = p.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1}) // likewise
 			_ = p.WriteWindowUpdate(s, 1)                                                          // likewise
 			_ = p.WriteRSTStream(s, http2.ErrCodeInternal)                                         // likewise
-		}, call.Reset},
-		"by nothing, of a stream":       {func(p *peer, s uint32) { _ = p.WriteWindowUpdate(s, 0) }, call.Garbage},
-		"by nothing, of the connection": {func(p *peer, _ uint32) { _ = p.WriteWindowUpdate(0, 0) }, call.Reset},
+		}, http1.ReasonReset},
+		"by nothing, of a stream":       {func(p *peer, s uint32) { _ = p.WriteWindowUpdate(s, 0) }, http1.ReasonGarbage},
+		"by nothing, of the connection": {func(p *peer, _ uint32) { _ = p.WriteWindowUpdate(0, 0) }, http1.ReasonReset},
 		"a reset of a stream of nobody": {func(p *peer, s uint32) {
 			_ = p.WriteRSTStream(s+100, http2.ErrCodeCancel)
 			_ = p.WriteRSTStream(s, http2.ErrCodeCancel)
-		}, call.Reset},
+		}, http1.ReasonReset},
 		"a window of a stream of nobody": {func(p *peer, s uint32) {
 			_ = p.WriteWindowUpdate(s+100, 1<<31-1)
 			_ = p.WriteRSTStream(s, http2.ErrCodeCancel)
-		}, call.Reset},
+		}, http1.ReasonReset},
 		"settings whose window is no one": {func(p *peer, _ uint32) {
 			_ = p.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 31})
-		}, call.Reset},
+		}, http1.ReasonReset},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var first sync.Once

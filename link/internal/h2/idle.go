@@ -22,10 +22,10 @@ func (s *Server) track(c *conn, open bool) {
 // evictedShare: one in this many idle connections is closed at a time.
 const evictedShare = 32
 
-// CloseIdle closes connections without a call under way, in the order of
+// MakeRoom closes connections without a call under way, in the order of
 // http1.Server.MakeRoom: first those that never had a call, then those that have been
 // idle for longest.
-func (s *Server) CloseIdle() {
+func (s *Server) MakeRoom() {
 	type candidate struct {
 		c     *conn
 		asked bool

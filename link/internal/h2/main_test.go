@@ -15,6 +15,7 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 )
 
@@ -121,21 +122,23 @@ func (p *peer) ending(stream uint32) (how, status, body string) {
 	}
 }
 
-// handler is a function as a call.Handler.
-type handler func(ctx context.Context, w call.ResponseWriter, r *call.Request)
+// handler is a function as an http1.Handler.
+type handler func(ctx context.Context, w http1.ResponseWriter, r *http1.Request)
 
-func (h handler) ServeCall(ctx context.Context, w call.ResponseWriter, r *call.Request) { h(ctx, w, r) }
+func (h handler) ServeCall(ctx context.Context, w http1.ResponseWriter, r *http1.Request) {
+	h(ctx, w, r)
+}
 
 // answer sends an answer with a body.
-func answer(w call.ResponseWriter, status int, body string, fields ...call.Field) {
+func answer(w http1.ResponseWriter, status int, body string, fields ...http1.Field) {
 	_ = w.Head(status, fields, int64(len(body))) // a failure shows in the test's client
 	_, _ = io.WriteString(w, body)               // likewise
 	_ = w.End(nil)                               // likewise
 }
 
-func ok(_ context.Context, w call.ResponseWriter, _ *call.Request) { answer(w, 200, "hi") }
+func ok(_ context.Context, w http1.ResponseWriter, _ *http1.Request) { answer(w, 200, "hi") }
 
-func refuse(w call.ResponseWriter, code call.Code, err error) { answer(w, code.Status(), err.Error()) }
+func refuse(w http1.ResponseWriter, code call.Code, err error) { answer(w, code.Status(), err.Error()) }
 
 // listen serves a handler until the test ends, and returns its address.
 func listen(t testing.TB, s *Server) string {
@@ -258,11 +261,11 @@ func transport(t testing.TB, cfg TransportConfig) *Transport {
 	return tr
 }
 
-func reason(t testing.TB, err error) (r call.Reason, sent bool) {
+func reason(t testing.TB, err error) (r http1.Reason, sent bool) {
 	t.Helper()
-	var failed *call.Error
+	var failed *http1.Error
 	if !errors.As(err, &failed) {
-		t.Fatalf("got %v, which is no *call.Error", err)
+		t.Fatalf("got %v, which is no *http1.Error", err)
 	}
 	return failed.Reason, failed.Sent
 }

@@ -47,7 +47,7 @@ func TestPool_aTargetThatGoesAwayAfterEachRequestGetsOneAtATime(t *testing.T) {
 				if err == nil {
 					return
 				}
-				if r, sent := reason(t, err); r != call.Unserved || sent {
+				if r, sent := reason(t, err); r != call.ReasonUnserved || sent {
 					t.Error(err, sent)
 					return
 				}

@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/net/http2"
 
+	"github.com/lsm/fiso/common/callctx"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 )
 
@@ -79,7 +81,7 @@ func TestPool_keepsToTheStreamsThatATargetTakes(t *testing.T) {
 		}
 	})
 	tr := transport(t, TransportConfig{Dial: counting(&dials)})
-	var answers []*call.Answer
+	var answers []*http1.Answer
 	for range 3 {
 		a, err := tr.RoundTrip(t.Context(), addr, out("GET"), nil)
 		if err != nil {
@@ -185,7 +187,7 @@ func TestPool_thoseWhoWaitShareADial(t *testing.T) {
 		others.Go(func() { must(t, tr, addr) })
 	}
 	cancel()
-	if r, sent := reason(t, <-first); r != call.Gone || sent {
+	if r, sent := reason(t, <-first); r != http1.ReasonGone || sent {
 		t.Error(r, sent)
 	}
 	close(release)
@@ -217,7 +219,7 @@ func TestPool_closes(t *testing.T) {
 		t.Error("an answer under way was cut:", err)
 	}
 	_, err = tr.RoundTrip(t.Context(), addr, out("GET"), nil)
-	if r, sent := reason(t, err); r != call.Connect || sent || !errors.Is(err, errClosed) {
+	if r, sent := reason(t, err); r != http1.ReasonConnect || sent || !errors.Is(err, errClosed) {
 		t.Error(err)
 	}
 	_ = a.Body.Close() // the last use of the connection
@@ -239,7 +241,7 @@ func TestPool_closesWhileItDials(t *testing.T) {
 	}()
 	await(t, "the dial", dialling)
 	tr.Close()
-	if r, sent := reason(t, <-failed); r != call.Connect || sent {
+	if r, sent := reason(t, <-failed); r != http1.ReasonConnect || sent {
 		t.Error(r, sent)
 	}
 }
@@ -271,7 +273,7 @@ func TestPool_aConnectionThatEndsBeforeItIsUsedSaysNothing(t *testing.T) {
 	if err == nil {
 		t.Fatal("it was used")
 	}
-	if failed := a.failed(err); failed.Reason != call.Unserved || failed.Sent {
+	if failed := a.failed(err); failed.Reason != call.ReasonUnserved || failed.Sent {
 		t.Error(failed, failed.Sent)
 	}
 }
@@ -291,15 +293,15 @@ func (c *takenAway) Reserve() error {
 // answered one, and panicked.
 func TestTransport_aCallThatEndsAsItGetsItsStreamFails(t *testing.T) {
 	for name, test := range map[string]struct {
-		end  func(*attempt, *call.Ending)
-		want call.Reason
+		end  func(*attempt, *callctx.Context)
+		want http1.Reason
 	}{
-		"its application left":        {func(_ *attempt, life *call.Ending) { life.End(context.Canceled) }, call.Gone},
-		"its connection was given up": {func(a *attempt, _ *call.Ending) { a.connectionLost() }, call.Reset},
+		"its application left":        {func(_ *attempt, life *callctx.Context) { life.End(context.Canceled) }, http1.ReasonGone},
+		"its connection was given up": {func(a *attempt, _ *callctx.Context) { a.connectionLost() }, http1.ReasonReset},
 	} {
 		t.Run(name, func(t *testing.T) {
 			at, tr := target(t, answering), transport(t, TransportConfig{})
-			life := &call.Ending{}
+			life := &callctx.Context{}
 			life.Begin(t.Context())
 			defer life.End(context.Canceled)
 			a := tr.attempt(life, nil)
@@ -310,7 +312,7 @@ func TestTransport_aCallThatEndsAsItGetsItsStreamFails(t *testing.T) {
 				return &takenAway{c, func() { test.end(a, life) }}, raw, err
 			}
 			a.run(at, out("POST"))
-			var failed *call.Error
+			var failed *http1.Error
 			if err := a.await(); !errors.As(err, &failed) || failed.Reason != test.want || failed.Sent {
 				t.Errorf("%v", err)
 			}

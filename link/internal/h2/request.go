@@ -33,7 +33,7 @@ const (
 
 // request returns the request of a stream in the terms of package call. net/http has
 // checked the pseudo-header fields, and the characters of names and values.
-func (s *Server) request(hr *http.Request, st *stream) (*call.Request, error) {
+func (s *Server) request(hr *http.Request, st *stream) (*http1.Request, error) {
 	switch {
 	case hr.Method == http.MethodConnect:
 		return nil, newRequestFault("CONNECT is not served here")
@@ -49,7 +49,7 @@ func (s *Server) request(hr *http.Request, st *stream) (*call.Request, error) {
 	if hosts, ok := hr.Header["Host"]; ok && (len(hosts) != 1 || !http1.Same(hosts[0], hr.Host)) {
 		return nil, newRequestFault("Host is not the same as :authority")
 	}
-	r := &call.Request{
+	r := &http1.Request{
 		Method: hr.Method, Target: hr.RequestURI, Host: hr.Host, HTTP2: true, Length: hr.ContentLength,
 		Interrupt: st.interrupt,
 	}
@@ -57,13 +57,13 @@ func (s *Server) request(hr *http.Request, st *stream) (*call.Request, error) {
 		return nil, &requestFault{call.ExpectationFailed, http1.ErrExpect}
 	}
 	if hr.Trailer != nil { // net/http has only announced fields
-		r.Trailer = func() call.Header { return http1.LateFields(fromHTTP(hr.Trailer)) }
+		r.Trailer = func() http1.Header { return http1.LateFields(fromHTTP(hr.Trailer)) }
 	}
 	if err := checkLength(hr); err != nil {
 		return nil, err
 	}
 	size := 0
-	r.Header = make(call.Header, 0, len(hr.Header)+2)
+	r.Header = make(http1.Header, 0, len(hr.Header)+2)
 	for name, values := range hr.Header {
 		if name == "Host" || name == "Content-Length" {
 			continue
@@ -108,7 +108,7 @@ func announced(trailer http.Header) string {
 }
 
 // toHTTP adds fields to a header of net/http. The values share one allocation.
-func toHTTP(to http.Header, h call.Header) {
+func toHTTP(to http.Header, h http1.Header) {
 	values := make([]string, 0, len(h))
 	for _, f := range h {
 		name := textproto.CanonicalMIMEHeaderKey(f.Name)
@@ -122,8 +122,8 @@ func toHTTP(to http.Header, h call.Header) {
 	}
 }
 
-func fromHTTP(h http.Header) call.Header {
-	out := make(call.Header, 0, len(h))
+func fromHTTP(h http.Header) http1.Header {
+	out := make(http1.Header, 0, len(h))
 	for name, values := range h {
 		for _, v := range values {
 			out.Add(name, v)

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 
 	"github.com/lsm/fiso/common/http1"
-	"github.com/lsm/fiso/link/internal/call"
 )
 
 // requestBodyReader is the body of a request that streams to a target. The library lets
@@ -20,7 +19,7 @@ type requestBodyReader struct {
 	pipe
 	failed  atomic.Pointer[error] // the error of the application's body; nil: none
 	trailer http.Header           // from which the library takes the trailer; nil: none
-	late    call.Header           // the trailer fields; guarded by mu
+	late    http1.Header          // the trailer fields; guarded by mu
 }
 
 // Read is called by the library, which uses the trailer once it has seen the end of the
@@ -40,19 +39,19 @@ func (s *requestBodyReader) Close() error {
 
 // send starts to read a body. The goroutine ends with the body, which it closes, or
 // when the owner of the body interrupts it.
-func send(out *call.Outgoing, trailer http.Header) *requestBodyReader {
+func send(out *http1.Outgoing, trailer http.Header) *requestBodyReader {
 	s := &requestBodyReader{trailer: trailer}
 	s.cond.L = &s.mu
 	go func() {
 		defer func() { _ = out.Body.Close() }() // tells its owner that it is done with
 		err := s.copyFrom(out.Body, out.Length)
-		var late call.Header
+		var late http1.Header
 		switch {
 		case errors.Is(err, errUnwanted):
 		case !errors.Is(err, io.EOF):
 			s.failed.Store(&err)
 		case trailer != nil:
-			late = http1.LateFields(append(call.Header(nil), out.Trailer()...))
+			late = http1.LateFields(append(http1.Header(nil), out.Trailer()...))
 		}
 		s.end(err, func() { s.late = late })
 	}()

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/net/http2"
 
-	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/common/http1"
 )
 
 var errBroken = errors.New("broken")
@@ -52,7 +52,7 @@ func TestSending_aBodyThatBreaksIsNoFaultOfTheTarget(t *testing.T) {
 			if test.head {
 				_, err = read(t, a, err)
 			}
-			if r, _ := reason(t, err); r != call.Body {
+			if r, _ := reason(t, err); r != http1.ReasonBody {
 				t.Error(err)
 			}
 			await(t, "the body to be closed", body.closed)
@@ -76,7 +76,7 @@ func (slow) Read([]byte) (int, error) {
 func TestSending_nothingWaitsForAReadThatWaits(t *testing.T) {
 	for name, test := range map[string]struct {
 		do     func(p *peer, s uint32)
-		reason call.Reason // "": no failure
+		reason http1.Reason // "": no failure
 	}{
 		"an answer, whole": {func(p *peer, s uint32) { p.headers(s, true, ":status", "200") }, ""},
 		"an answer, and a reset": {func(p *peer, s uint32) {
@@ -84,8 +84,8 @@ func TestSending_nothingWaitsForAReadThatWaits(t *testing.T) {
 			_ = p.WriteRSTStream(s, http2.ErrCodeNo) // a failure shows in the transport
 		}, ""},
 		"413":     {func(p *peer, s uint32) { p.headers(s, true, ":status", "413") }, ""},
-		"a reset": {func(p *peer, s uint32) { _ = p.WriteRSTStream(s, http2.ErrCodeInternal) }, call.Reset},
-		"closing": {func(p *peer, _ uint32) { _ = p.Close() }, call.Reset},
+		"a reset": {func(p *peer, s uint32) { _ = p.WriteRSTStream(s, http2.ErrCodeInternal) }, http1.ReasonReset},
+		"closing": {func(p *peer, _ uint32) { _ = p.Close() }, http1.ReasonReset},
 	} {
 		t.Run(name, func(t *testing.T) {
 			addr := target(t, func(p *peer) { _, s := p.awaitHead(); test.do(p, s); p.drain() })

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/net/http2"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 )
 
@@ -22,9 +23,13 @@ type Limits struct {
 	Head    int           // bytes of a header list, counted as in RFC 9113; 32 KiB
 	Streams int           // concurrent streams of a connection; 250
 	Idle    time.Duration // longest time of a connection without a stream; 2 min
-	Ping    time.Duration // after this time without data a connection is pinged, and has half of this to answer; also the longest time of a write without progress; 30 s
-	Body    time.Duration // longest read of a request's body, except for gRPC, whose bodies may pause; 30 s
-	Write   time.Duration // longest write of an answer that no context of a call limits, and of its rest after the handler has returned; 5 min
+	// Ping is the time without data after which a connection is pinged; it has half of
+	// this to answer. No write may go without progress for longer; 30 s.
+	Ping time.Duration
+	Body time.Duration // longest read of a request's body, except for gRPC, whose bodies may pause; 30 s
+	// Write limits an answer that no context of a call limits, and its rest after the
+	// handler has returned; 5 min.
+	Write time.Duration
 }
 
 func (l Limits) withDefaults() Limits {
@@ -54,10 +59,10 @@ const streamWindow = 256 << 10
 // the first ServeConn and do not change them after.
 type Server struct {
 	Limits  Limits
-	Handler call.Handler
+	Handler http1.Handler
 	// Refuse answers a malformed request, of which only code and err can be trusted.
 	// code names the fault, and err describes it.
-	Refuse func(w call.ResponseWriter, code call.Code, err error)
+	Refuse func(w http1.ResponseWriter, code call.Code, err error)
 
 	bodyIdle atomic.Int64 // nanoseconds; overrides Limits.Body if longer
 

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/net/http2"
 
-	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/common/http1"
 )
 
 // client returns net/http's client for HTTP/2 with prior knowledge.
@@ -25,11 +25,11 @@ func client(t testing.TB) *http.Transport {
 }
 
 func TestServer_passesARequestOnAndTheAnswerBack(t *testing.T) {
-	addr := listen(t, &Server{Handler: handler(func(_ context.Context, w call.ResponseWriter, r *call.Request) {
-		_ = w.Inform(103, call.Header{{Name: "Link", Value: "</a>"}}) // a failure shows in the client
+	addr := listen(t, &Server{Handler: handler(func(_ context.Context, w http1.ResponseWriter, r *http1.Request) {
+		_ = w.Inform(103, http1.Header{{Name: "Link", Value: "</a>"}}) // a failure shows in the client
 		b, err := io.ReadAll(r.Body)
 		if !w.Begun() {
-			_ = w.Head(201, call.Header{{Name: "X-A", Value: "1"}, {Name: "x-a", Value: "2"}, {Name: "Connection", Value: "close"}}, -1)
+			_ = w.Head(201, http1.Header{{Name: "X-A", Value: "1"}, {Name: "x-a", Value: "2"}, {Name: "Connection", Value: "close"}}, -1)
 		}
 		fmt.Fprintf(w, "%s %s %s %s %v %v %d %v %s %v", r.Method, r.Target, r.Host, b, err, r.HTTP2, r.Length, r.Header.Get("X-B"), r.Trailer().Get("X-T"), r.Remote != nil)
 		if w.Head(500, nil, 0) == nil {
@@ -39,7 +39,7 @@ func TestServer_passesARequestOnAndTheAnswerBack(t *testing.T) {
 		if _, err := w.Upgrade(nil); err == nil {
 			t.Error("an upgrade")
 		}
-		_ = w.End(call.Header{{Name: "X-Sum", Value: "s"}}) // a failure shows in the client
+		_ = w.End(http1.Header{{Name: "X-Sum", Value: "s"}}) // a failure shows in the client
 	})})
 	body := io.MultiReader(strings.NewReader("he"), strings.NewReader("llo"))
 	hint := ""
@@ -73,7 +73,7 @@ func TestServer_passesARequestOnAndTheAnswerBack(t *testing.T) {
 }
 
 func TestServer_carriesBothWaysAtOnce(t *testing.T) {
-	addr := listen(t, &Server{Handler: handler(func(_ context.Context, w call.ResponseWriter, r *call.Request) {
+	addr := listen(t, &Server{Handler: handler(func(_ context.Context, w http1.ResponseWriter, r *http1.Request) {
 		_ = w.Head(200, nil, -1) // a failure shows in the client
 		_ = w.Flush()            // likewise
 		buf := make([]byte, 10)
@@ -125,7 +125,7 @@ func TestServer_framesAnswers(t *testing.T) {
 		"304 with that of the body": {"GET", 304, 5, "", "content-length=5"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			addr := listen(t, &Server{Handler: handler(func(_ context.Context, w call.ResponseWriter, _ *call.Request) {
+			addr := listen(t, &Server{Handler: handler(func(_ context.Context, w http1.ResponseWriter, _ *http1.Request) {
 				_ = w.Head(test.status, nil, test.length) // a failure shows in the client
 				_, _ = io.WriteString(w, test.write)      // likewise
 				_ = w.End(nil)                            // likewise
@@ -156,8 +156,8 @@ func TestServer_framesAnswers(t *testing.T) {
 // A gRPC head that ends the stream (Trailers-Only) still does after Flush: clients read
 // its status only there.
 func TestServer_aHeadThatIsTheEndStaysOne(t *testing.T) {
-	addr := listen(t, &Server{Handler: handler(func(_ context.Context, w call.ResponseWriter, _ *call.Request) {
-		_ = w.Head(200, call.Header{{Name: "Content-Type", Value: "application/grpc"}, {Name: "Grpc-Status", Value: "5"}}, 0)
+	addr := listen(t, &Server{Handler: handler(func(_ context.Context, w http1.ResponseWriter, _ *http1.Request) {
+		_ = w.Head(200, http1.Header{{Name: "Content-Type", Value: "application/grpc"}, {Name: "Grpc-Status", Value: "5"}}, 0)
 		_ = w.Flush()  // waits for End
 		_ = w.End(nil) // a failure shows in the client
 	})})
@@ -225,7 +225,7 @@ func TestServer_refusesWhatIsMalformed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			served := false
-			addr := listen(t, &Server{Limits: Limits{Head: 38 << 10}, Handler: handler(func(_ context.Context, w call.ResponseWriter, _ *call.Request) {
+			addr := listen(t, &Server{Limits: Limits{Head: 38 << 10}, Handler: handler(func(_ context.Context, w http1.ResponseWriter, _ *http1.Request) {
 				served = true
 				answer(w, 200, "")
 			})})
@@ -253,7 +253,7 @@ func TestServer_takesWhatIsWellFormed(t *testing.T) {
 		"UTF-8 in the query": get("/?q=ä"), // UL9
 	} {
 		t.Run(name, func(t *testing.T) {
-			addr := listen(t, &Server{Handler: handler(func(_ context.Context, w call.ResponseWriter, r *call.Request) {
+			addr := listen(t, &Server{Handler: handler(func(_ context.Context, w http1.ResponseWriter, r *http1.Request) {
 				answer(w, 200, r.Host+r.Header.Get("Cookie"))
 			})})
 			p := application(t, addr)

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/common/callctx"
 )
 
 // stream guards the parts of net/http that must not be used after the handler has
@@ -23,7 +23,7 @@ type stream struct {
 	write     ioTimeout
 	bound     bool // the context of a call ends writes, instead of write.timeout
 	callEnded bool // that context has ended
-	callEnd   call.Hook
+	callEnd   callctx.Hook
 }
 
 // ioTimeout limits reads or writes, one of which may be under way. A deadline of

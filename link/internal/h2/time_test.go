@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/net/http2"
 
-	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/common/http1"
 )
 
 // piped serves one connection without a network until the test ends, and returns the
@@ -51,7 +51,7 @@ func TestServer_limitsWaitsAndNoRests(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := piped(t, &Server{Limits: Limits{Ping: 24 * time.Hour}, Handler: handler(func(_ context.Context, w call.ResponseWriter, r *call.Request) {
+				p := piped(t, &Server{Limits: Limits{Ping: 24 * time.Hour}, Handler: handler(func(_ context.Context, w http1.ResponseWriter, r *http1.Request) {
 					err := w.Head(200, nil, -1)
 					for range 2 {
 						_, werr := io.WriteString(w, "a")
@@ -136,7 +136,7 @@ func TestServer_aCallsContextAloneEndsAWriteThatWaits(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				took := make(chan time.Duration, 1)
-				p := piped(t, &Server{Limits: Limits{Ping: 24 * time.Hour}, Handler: handler(func(outer context.Context, w call.ResponseWriter, _ *call.Request) {
+				p := piped(t, &Server{Limits: Limits{Ping: 24 * time.Hour}, Handler: handler(func(outer context.Context, w http1.ResponseWriter, _ *http1.Request) {
 					began := time.Now()
 					ctx, cancel := context.WithTimeout(outer, time.Hour)
 					defer cancel()
@@ -190,7 +190,7 @@ func (p *peer) endingUnread() string {
 func TestServer_keepsAConnectionThatPausesAsAStreamMay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 200 << 10
-		s := &Server{Handler: handler(func(ctx context.Context, w call.ResponseWriter, _ *call.Request) {
+		s := &Server{Handler: handler(func(ctx context.Context, w http1.ResponseWriter, _ *http1.Request) {
 			w.Bound(ctx)
 			err := w.Head(200, nil, size)
 			_, werr := w.Write(make([]byte, size))

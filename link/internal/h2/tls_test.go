@@ -9,21 +9,21 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/common/http1"
 )
 
 func TestTransport_speaksThroughTLS(t *testing.T) {
 	for name, test := range map[string]struct {
 		h2     bool // the server offers HTTP/2
 		trust  bool
-		reason call.Reason // "": no failure
+		reason http1.Reason // "": no failure
 		noH2   bool
 		offer  []string
 	}{
 		"HTTP/2":                  {true, true, "", false, nil},
 		"among others":            {true, true, "", false, []string{"h2", "http/1.1"}},
-		"a server without HTTP/2": {false, true, call.Connect, true, []string{"h2", "http/1.1"}},
-		"an unknown authority":    {true, false, call.Connect, false, nil},
+		"a server without HTTP/2": {false, true, http1.ReasonConnect, true, []string{"h2", "http/1.1"}},
+		"an unknown authority":    {true, false, http1.ReasonConnect, false, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -12,22 +12,32 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/lsm/fiso/common/http1"
-	"github.com/lsm/fiso/link/internal/call"
 )
 
 // TransportConfig says how to connect to targets. A zero value means the default in the
 // comment.
 type TransportConfig struct {
-	Dial           func(ctx context.Context, network, address string) (net.Conn, error) // net.Dialer
-	TLS            *tls.Config                                                          // nil: no TLS, with prior knowledge; empty NextProtos: h2
-	Roots          func() *x509.CertPool                                                // authorities for the next connection; nil: those of TLS
-	ConnectTimeout time.Duration                                                        // TLS and HTTP/2 settings included; 5 s
-	ResponseHeader time.Duration                                                        // from the end of the request to the head of the answer; 0: limited by ctx only
-	Idle           time.Duration                                                        // longest time of a connection without use; 90 s
-	Age            time.Duration                                                        // no call begins on an older connection, so that certificates and addresses are checked again; 10 min
-	Ping           time.Duration                                                        // after this time without data a connection is pinged, and has half of this to answer; also the longest time of a write without progress; 30 s
-	ReleaseTimeout time.Duration                                                        // how long the library may take to release a stream that has ended, or a connection, before the connection is given up; 10 s
-	MaxHead        int                                                                  // bytes of an answer's header list; 64 KiB
+	Dial func(ctx context.Context, network, address string) (net.Conn, error) // net.Dialer
+	// TLS is nil for HTTP/2 with prior knowledge; empty NextProtos: h2.
+	TLS *tls.Config
+	// Roots are the authorities for the next connection; nil: those of TLS.
+	Roots func() *x509.CertPool
+
+	ConnectTimeout time.Duration // TLS and HTTP/2 settings included; 5 s
+	// ResponseHeader limits the time from the end of the request to the head of the
+	// answer; 0: only ctx limits it.
+	ResponseHeader time.Duration
+	Idle           time.Duration // longest time of a connection without use; 90 s
+	// Age limits how old a connection may be when a call begins, so that certificates
+	// and addresses are checked again; 10 min.
+	Age time.Duration
+	// Ping is the time without data after which a connection is pinged; it has half of
+	// this to answer. No write may go without progress for longer; 30 s.
+	Ping time.Duration
+	// ReleaseTimeout is how long the library may take to release a stream that has
+	// ended, or a connection, before the connection is given up; 10 s.
+	ReleaseTimeout time.Duration
+	MaxHead        int // bytes of an answer's header list; 64 KiB
 }
 
 func (c TransportConfig) withDefaults() TransportConfig {
@@ -37,7 +47,10 @@ func (c TransportConfig) withDefaults() TransportConfig {
 	for _, d := range []struct {
 		value    *time.Duration
 		standard time.Duration
-	}{{&c.ConnectTimeout, 5 * time.Second}, {&c.Idle, 90 * time.Second}, {&c.Age, 10 * time.Minute}, {&c.Ping, 30 * time.Second}, {&c.ReleaseTimeout, 10 * time.Second}} {
+	}{
+		{&c.ConnectTimeout, 5 * time.Second}, {&c.Idle, 90 * time.Second}, {&c.Age, 10 * time.Minute},
+		{&c.Ping, 30 * time.Second}, {&c.ReleaseTimeout, 10 * time.Second},
+	} {
 		if *d.value <= 0 {
 			*d.value = d.standard
 		}
@@ -106,10 +119,10 @@ type dialledKey struct{}
 func (t *Transport) Close() { t.pool.close() }
 
 // RoundTrip makes one attempt.
-func (t *Transport) RoundTrip(ctx context.Context, endpoint string, out *call.Outgoing, interim func(int, call.Header)) (*call.Answer, error) {
+func (t *Transport) RoundTrip(ctx context.Context, endpoint string, out *http1.Outgoing, interim func(int, http1.Header)) (*http1.Answer, error) {
 	if err := checkExpressible(out); err != nil {
 		closeBody(out)
-		return nil, &call.Error{Reason: call.Unfit, Err: err}
+		return nil, &http1.Error{Reason: http1.ReasonUnfit, Err: err}
 	}
 	a := t.attempt(ctx, interim)
 	go a.run(endpoint, out)
@@ -125,14 +138,14 @@ func (t *Transport) RoundTrip(ctx context.Context, endpoint string, out *call.Ou
 	return nil, err
 }
 
-func closeBody(out *call.Outgoing) {
+func closeBody(out *http1.Outgoing) {
 	if out.Body != nil {
 		_ = out.Body.Close() // it was not read
 	}
 }
 
 // checkExpressible refuses requests that HTTP/2 cannot express.
-func checkExpressible(out *call.Outgoing) error {
+func checkExpressible(out *http1.Outgoing) error {
 	if out.Upgrade != "" {
 		return errNoUpgrade
 	}

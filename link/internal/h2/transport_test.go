@@ -14,11 +14,12 @@ import (
 
 	"golang.org/x/net/http2"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-func out(method string) *call.Outgoing {
-	return &call.Outgoing{Method: method, Path: "/a", Host: "crm.example"}
+func out(method string) *http1.Outgoing {
+	return &http1.Outgoing{Method: method, Path: "/a", Host: "crm.example"}
 }
 
 // stream is a request body; closed is set when the transport closes it.
@@ -35,7 +36,7 @@ func (b *appBody) Close() error {
 }
 
 // read reads an answer to its end.
-func read(t testing.TB, a *call.Answer, err error) (string, error) {
+func read(t testing.TB, a *http1.Answer, err error) (string, error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -49,32 +50,32 @@ func read(t testing.TB, a *call.Answer, err error) (string, error) {
 
 func TestTransport_writesRequests(t *testing.T) {
 	for name, test := range map[string]struct {
-		out  *call.Outgoing
+		out  *http1.Outgoing
 		want string // fields sorted by name, and the body
 	}{
 		"GET": {
-			&call.Outgoing{Method: "GET", Path: "/a%2Fb/:c", Query: "x=1;y&%zz", Host: "x:1", Header: call.Header{{Name: "X-A", Value: "1"}, {Name: "x-a", Value: "2"}, {Name: "TE", Value: "trailers"}}},
+			&http1.Outgoing{Method: "GET", Path: "/a%2Fb/:c", Query: "x=1;y&%zz", Host: "x:1", Header: http1.Header{{Name: "X-A", Value: "1"}, {Name: "x-a", Value: "2"}, {Name: "TE", Value: "trailers"}}},
 			":authority=x:1 :method=GET :path=/a%2Fb/:c?x=1;y&%zz :scheme=http te=trailers x-a=1 x-a=2",
 		},
-		"an empty query":      {&call.Outgoing{Method: "GET", Path: "/", ForceQuery: true, Host: "x"}, ":authority=x :method=GET :path=/? :scheme=http"},
-		"a caller's agent":    {&call.Outgoing{Method: "GET", Path: "/", Host: "x", Header: call.Header{{Name: "user-agent", Value: "a"}}}, ":authority=x :method=GET :path=/ :scheme=http user-agent=a"},
-		"POST without a body": {&call.Outgoing{Method: "POST", Path: "/", Host: "x"}, ":authority=x :method=POST :path=/ :scheme=http content-length=0"},
-		"a kept body":         {&call.Outgoing{Method: "POST", Path: "/", Host: "x", Kept: []byte("hello"), Length: 5}, ":authority=x :method=POST :path=/ :scheme=http content-length=5 hello"},
+		"an empty query":      {&http1.Outgoing{Method: "GET", Path: "/", ForceQuery: true, Host: "x"}, ":authority=x :method=GET :path=/? :scheme=http"},
+		"a caller's agent":    {&http1.Outgoing{Method: "GET", Path: "/", Host: "x", Header: http1.Header{{Name: "user-agent", Value: "a"}}}, ":authority=x :method=GET :path=/ :scheme=http user-agent=a"},
+		"POST without a body": {&http1.Outgoing{Method: "POST", Path: "/", Host: "x"}, ":authority=x :method=POST :path=/ :scheme=http content-length=0"},
+		"a kept body":         {&http1.Outgoing{Method: "POST", Path: "/", Host: "x", Kept: []byte("hello"), Length: 5}, ":authority=x :method=POST :path=/ :scheme=http content-length=5 hello"},
 		"a kept body with a trailer": { // UL9: RFC 9113, section 8.1
-			&call.Outgoing{Method: "POST", Path: "/", Host: "x", Kept: []byte("hello"), Length: 5, Header: call.Header{{Name: "Trailer", Value: "X-T"}}, Trailer: func() call.Header {
-				return call.Header{{Name: "X-T", Value: "t"}, {Name: "Authorization", Value: "no"}}
+			&http1.Outgoing{Method: "POST", Path: "/", Host: "x", Kept: []byte("hello"), Length: 5, Header: http1.Header{{Name: "Trailer", Value: "X-T"}}, Trailer: func() http1.Header {
+				return http1.Header{{Name: "X-T", Value: "t"}, {Name: "Authorization", Value: "no"}}
 			}},
 			":authority=x :method=POST :path=/ :scheme=http content-length=5 trailer=X-T hello x-t=t",
 		},
-		"a body of a length": {&call.Outgoing{Method: "PUT", Path: "/", Host: "x", Body: newBody(strings.NewReader("hello")), Length: 5}, ":authority=x :method=PUT :path=/ :scheme=http content-length=5 hello"},
+		"a body of a length": {&http1.Outgoing{Method: "PUT", Path: "/", Host: "x", Body: newBody(strings.NewReader("hello")), Length: 5}, ":authority=x :method=PUT :path=/ :scheme=http content-length=5 hello"},
 		"a stream with a trailer": {
-			&call.Outgoing{Method: "POST", Path: "/", Host: "x", Body: newBody(strings.NewReader("hello")), Length: -1, Trailer: func() call.Header {
-				return call.Header{{Name: "X-T", Value: "t"}, {Name: "Authorization", Value: "no"}}
+			&http1.Outgoing{Method: "POST", Path: "/", Host: "x", Body: newBody(strings.NewReader("hello")), Length: -1, Trailer: func() http1.Header {
+				return http1.Header{{Name: "X-T", Value: "t"}, {Name: "Authorization", Value: "no"}}
 			}},
 			":authority=x :method=POST :path=/ :scheme=http hello x-t=t",
 		},
 		"an empty stream with a trailer": {
-			&call.Outgoing{Method: "POST", Path: "/", Host: "x", Body: newBody(strings.NewReader("")), Length: -1, Trailer: func() call.Header { return call.Header{{Name: "X-T", Value: "t"}} }},
+			&http1.Outgoing{Method: "POST", Path: "/", Host: "x", Body: newBody(strings.NewReader("")), Length: -1, Trailer: func() http1.Header { return http1.Header{{Name: "X-T", Value: "t"}} }},
 			":authority=x :method=POST :path=/ :scheme=http x-t=t",
 		},
 	} {
@@ -142,7 +143,7 @@ func TestTransport_readsAnswers(t *testing.T) {
 	tr := transport(t, TransportConfig{})
 	for range 3 { // over one connection
 		interims = nil
-		a, err := tr.RoundTrip(t.Context(), addr, out("GET"), func(s int, h call.Header) { interims = append(interims, fmt.Sprint(s, h)) })
+		a, err := tr.RoundTrip(t.Context(), addr, out("GET"), func(s int, h http1.Header) { interims = append(interims, fmt.Sprint(s, h)) })
 		if b, err := read(t, a, err); b != "hi" || err != nil {
 			t.Error(b, err)
 		}
@@ -172,49 +173,49 @@ func TestTransport_makesOneAttemptWhateverBreaks(t *testing.T) {
 	before, including := func(s uint32) uint32 { return s - 2 }, func(s uint32) uint32 { return s }
 	for name, test := range map[string]struct {
 		do     func(p *peer, stream uint32)
-		reason call.Reason
+		reason http1.Reason
 		sent   bool
 	}{
-		"refused":                          {reset(http2.ErrCodeRefusedStream), call.Refused, false},
-		"reset as cancelled":               {reset(http2.ErrCodeCancel), call.Reset, true},
-		"reset by an internal error":       {reset(http2.ErrCodeInternal), call.Reset, true},
-		"reset by a protocol error":        {reset(http2.ErrCodeProtocol), call.Garbage, true},
-		"reset without an error":           {reset(http2.ErrCodeNo), call.Reset, true},
-		"told to be calm":                  {reset(http2.ErrCodeEnhanceYourCalm), call.Reset, true},
-		"going away before it":             {goAway(before, http2.ErrCodeNo), call.Unserved, false},
-		"going away with an error before":  {goAway(before, http2.ErrCodeEnhanceYourCalm), call.Unserved, false},
-		"going away after it, and closing": {goAway(including, http2.ErrCodeNo), call.Reset, true},
-		"closing":                          {func(*peer, uint32) {}, call.Reset, true},
-		"a head that is no head":           {func(p *peer, s uint32) { p.headers(s, false, "a", "b"); p.drain() }, call.Garbage, true},
-		"a status that is no number":       {func(p *peer, s uint32) { p.headers(s, true, ":status", "abc"); p.drain() }, call.Garbage, true},
-		"a status out of bounds":           {func(p *peer, s uint32) { p.headers(s, true, ":status", "1000"); p.drain() }, call.Garbage, true},
-		"data before a head":               {func(p *peer, s uint32) { _ = p.WriteData(s, true, []byte("x")); p.drain() }, call.Garbage, true},
+		"refused":                          {reset(http2.ErrCodeRefusedStream), call.ReasonRefused, false},
+		"reset as cancelled":               {reset(http2.ErrCodeCancel), http1.ReasonReset, true},
+		"reset by an internal error":       {reset(http2.ErrCodeInternal), http1.ReasonReset, true},
+		"reset by a protocol error":        {reset(http2.ErrCodeProtocol), http1.ReasonGarbage, true},
+		"reset without an error":           {reset(http2.ErrCodeNo), http1.ReasonReset, true},
+		"told to be calm":                  {reset(http2.ErrCodeEnhanceYourCalm), http1.ReasonReset, true},
+		"going away before it":             {goAway(before, http2.ErrCodeNo), call.ReasonUnserved, false},
+		"going away with an error before":  {goAway(before, http2.ErrCodeEnhanceYourCalm), call.ReasonUnserved, false},
+		"going away after it, and closing": {goAway(including, http2.ErrCodeNo), http1.ReasonReset, true},
+		"closing":                          {func(*peer, uint32) {}, http1.ReasonReset, true},
+		"a head that is no head":           {func(p *peer, s uint32) { p.headers(s, false, "a", "b"); p.drain() }, http1.ReasonGarbage, true},
+		"a status that is no number":       {func(p *peer, s uint32) { p.headers(s, true, ":status", "abc"); p.drain() }, http1.ReasonGarbage, true},
+		"a status out of bounds":           {func(p *peer, s uint32) { p.headers(s, true, ":status", "1000"); p.drain() }, http1.ReasonGarbage, true},
+		"data before a head":               {func(p *peer, s uint32) { _ = p.WriteData(s, true, []byte("x")); p.drain() }, http1.ReasonGarbage, true},
 		"interim answers without end": {func(p *peer, s uint32) {
 			for range 100 {
 				p.headers(s, false, ":status", "103")
 			}
 			p.drain()
-		}, call.Garbage, true},
-		"an interim answer that ends": {func(p *peer, s uint32) { p.headers(s, true, ":status", "103"); p.drain() }, call.Garbage, true},
-		"another protocol":            {func(p *peer, s uint32) { p.headers(s, false, ":status", "101"); p.drain() }, call.Garbage, true},
+		}, http1.ReasonGarbage, true},
+		"an interim answer that ends": {func(p *peer, s uint32) { p.headers(s, true, ":status", "103"); p.drain() }, http1.ReasonGarbage, true},
+		"another protocol":            {func(p *peer, s uint32) { p.headers(s, false, ":status", "101"); p.drain() }, http1.ReasonGarbage, true},
 		"a push": {func(p *peer, s uint32) {
 			_ = p.WritePushPromise(http2.PushPromiseParam{StreamID: s, PromiseID: 2, BlockFragment: p.block(get("/")...), EndHeaders: true}) // a failure shows in the transport
 			p.drain()
-		}, call.Reset, true},
+		}, http1.ReasonReset, true},
 		"a frame that is too large": {func(p *peer, s uint32) {
 			_, _ = p.Write([]byte{0xff, 0xff, 0xff, 0, 0, 0, 0, 0, byte(s)}) // a failure shows in the transport
 			p.drain()
-		}, call.Reset, true},
+		}, http1.ReasonReset, true},
 		"a header list that is too large": {func(p *peer, s uint32) {
 			p.headers(s, false, ":status", "200", "a", strings.Repeat("x", 5000), "b", strings.Repeat("x", 5000))
 			p.drain()
-		}, call.Garbage, true},
+		}, http1.ReasonGarbage, true},
 		"a header block without end (CVE-2023-45288)": {func(p *peer, s uint32) {
 			err := p.WriteHeaders(http2.HeadersFrameParam{StreamID: s, BlockFragment: p.block(":status", "200")})
 			for part := p.block("x", strings.Repeat("y", 4000)); err == nil; {
 				err = p.WriteContinuation(s, false, part)
 			}
-		}, call.Reset, true},
+		}, http1.ReasonReset, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var executions atomic.Int32
@@ -267,7 +268,7 @@ func TestTransport_aHeaderThatTheTargetDoesNotTakeIsUnfit(t *testing.T) {
 	o := out("GET")
 	o.Header.Add("X-Large", strings.Repeat("x", 100))
 	_, err := transport(t, TransportConfig{}).RoundTrip(t.Context(), addr, o, nil)
-	if r, sent := reason(t, err); r != call.Unfit || sent {
+	if r, sent := reason(t, err); r != http1.ReasonUnfit || sent {
 		t.Error(err, sent)
 	}
 }
@@ -277,10 +278,10 @@ func TestTransport_aHeaderThatTheTargetDoesNotTakeIsUnfit(t *testing.T) {
 func TestTransport_theFirstStreamMayBeRefusedToo(t *testing.T) {
 	for name, test := range map[string]struct {
 		do   func(p *peer)
-		want call.Reason
+		want http1.Reason
 	}{
-		"reset":      {func(p *peer) { _ = p.WriteRSTStream(1, http2.ErrCodeRefusedStream) }, call.Refused}, // a failure shows in the transport
-		"going away": {func(p *peer) { _ = p.WriteGoAway(0, http2.ErrCodeNo, nil) }, call.Unserved},         // likewise
+		"reset":      {func(p *peer) { _ = p.WriteRSTStream(1, http2.ErrCodeRefusedStream) }, call.ReasonRefused}, // a failure shows in the transport
+		"going away": {func(p *peer) { _ = p.WriteGoAway(0, http2.ErrCodeNo, nil) }, call.ReasonUnserved},         // likewise
 	} {
 		t.Run(name, func(t *testing.T) {
 			addr := target(t, func(p *peer) { p.awaitHead(); test.do(p); p.drain() })
@@ -295,15 +296,15 @@ func TestTransport_theFirstStreamMayBeRefusedToo(t *testing.T) {
 func TestTransport_anAnswerThatBreaksSaysSo(t *testing.T) {
 	for name, test := range map[string]struct {
 		do     func(p *peer, s uint32)
-		reason call.Reason
+		reason http1.Reason
 	}{
-		"reset":                  {func(p *peer, s uint32) { _ = p.WriteRSTStream(s, http2.ErrCodeInternal); p.drain() }, call.Reset},
-		"refused, too late":      {func(p *peer, s uint32) { _ = p.WriteRSTStream(s, http2.ErrCodeRefusedStream); p.drain() }, call.Refused},
-		"closed":                 {func(*peer, uint32) {}, call.Reset},
-		"going away, and closed": {func(p *peer, s uint32) { _ = p.WriteGoAway(s, http2.ErrCodeNo, nil) }, call.Reset},
-		"shorter than announced": {func(p *peer, s uint32) { _ = p.WriteData(s, true, nil); p.drain() }, call.Reset},
-		"longer than announced":  {func(p *peer, s uint32) { _ = p.WriteData(s, true, make([]byte, 200)); p.drain() }, call.Reset},
-		"a second head":          {func(p *peer, s uint32) { p.headers(s, false, ":status", "200"); p.drain() }, call.Reset},
+		"reset":                  {func(p *peer, s uint32) { _ = p.WriteRSTStream(s, http2.ErrCodeInternal); p.drain() }, http1.ReasonReset},
+		"refused, too late":      {func(p *peer, s uint32) { _ = p.WriteRSTStream(s, http2.ErrCodeRefusedStream); p.drain() }, call.ReasonRefused},
+		"closed":                 {func(*peer, uint32) {}, http1.ReasonReset},
+		"going away, and closed": {func(p *peer, s uint32) { _ = p.WriteGoAway(s, http2.ErrCodeNo, nil) }, http1.ReasonReset},
+		"shorter than announced": {func(p *peer, s uint32) { _ = p.WriteData(s, true, nil); p.drain() }, http1.ReasonReset},
+		"longer than announced":  {func(p *peer, s uint32) { _ = p.WriteData(s, true, make([]byte, 200)); p.drain() }, http1.ReasonReset},
+		"a second head":          {func(p *peer, s uint32) { p.headers(s, false, ":status", "200"); p.drain() }, http1.ReasonReset},
 	} {
 		t.Run(name, func(t *testing.T) {
 			addr := target(t, func(p *peer) {
@@ -343,27 +344,27 @@ func TestTransport_sendsNothingBeforeItIsGreeted(t *testing.T) {
 			o := out("POST")
 			o.Body, o.Length = body, 1
 			_, err := transport(t, TransportConfig{ConnectTimeout: 100 * time.Millisecond}).RoundTrip(t.Context(), plainTarget(t, test.do), o, nil)
-			if r, sent := reason(t, err); r != call.Connect || sent || !strings.Contains(err.Error(), test.says) {
+			if r, sent := reason(t, err); r != http1.ReasonConnect || sent || !strings.Contains(err.Error(), test.says) {
 				t.Error(err, sent)
 			}
 			await(t, "the body to be closed", body.closed)
 		})
 	}
 	_, err := transport(t, TransportConfig{}).RoundTrip(t.Context(), "127.0.0.1:1", out("GET"), nil)
-	if r, sent := reason(t, err); r != call.Connect || sent {
+	if r, sent := reason(t, err); r != http1.ReasonConnect || sent {
 		t.Error(err)
 	}
 }
 
 func TestTransport_refusesWhatHTTP2CannotSay(t *testing.T) {
-	for name, change := range map[string]func(o *call.Outgoing){
-		"an upgrade":            func(o *call.Outgoing) { o.Upgrade = "websocket" },
-		"no host":               func(o *call.Outgoing) { o.Host = "" },
-		"a host that is none":   func(o *call.Outgoing) { o.Host = "a/b" },
-		"a path like a host":    func(o *call.Outgoing) { o.Path = "//evil/a" },
-		"a path that is none":   func(o *call.Outgoing) { o.Path = "a" },
-		"a method that is none": func(o *call.Outgoing) { o.Method = "A B" },
-		"a line break":          func(o *call.Outgoing) { o.Header.Add("a", "b\r\nc: d") },
+	for name, change := range map[string]func(o *http1.Outgoing){
+		"an upgrade":            func(o *http1.Outgoing) { o.Upgrade = "websocket" },
+		"no host":               func(o *http1.Outgoing) { o.Host = "" },
+		"a host that is none":   func(o *http1.Outgoing) { o.Host = "a/b" },
+		"a path like a host":    func(o *http1.Outgoing) { o.Path = "//evil/a" },
+		"a path that is none":   func(o *http1.Outgoing) { o.Path = "a" },
+		"a method that is none": func(o *http1.Outgoing) { o.Method = "A B" },
+		"a line break":          func(o *http1.Outgoing) { o.Header.Add("a", "b\r\nc: d") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := out("GET")
@@ -371,7 +372,7 @@ func TestTransport_refusesWhatHTTP2CannotSay(t *testing.T) {
 			o.Body = body
 			change(o)
 			_, err := transport(t, TransportConfig{}).RoundTrip(t.Context(), "127.0.0.1:1", o, nil)
-			if r, sent := reason(t, err); r != call.Unfit || sent {
+			if r, sent := reason(t, err); r != http1.ReasonUnfit || sent {
 				t.Error(err)
 			}
 			await(t, "the body to be closed", body.closed)
@@ -383,16 +384,16 @@ func TestTransport_endsWithItsCall(t *testing.T) {
 	for name, test := range map[string]struct {
 		end    func() (context.Context, context.CancelFunc)
 		head   bool // a head comes before the end
-		reason call.Reason
+		reason http1.Reason
 	}{
-		"the application leaves":    {func() (context.Context, context.CancelFunc) { return context.WithCancel(t.Context()) }, false, call.Gone},
-		"it leaves amid the answer": {func() (context.Context, context.CancelFunc) { return context.WithCancel(t.Context()) }, true, call.Gone},
+		"the application leaves":    {func() (context.Context, context.CancelFunc) { return context.WithCancel(t.Context()) }, false, http1.ReasonGone},
+		"it leaves amid the answer": {func() (context.Context, context.CancelFunc) { return context.WithCancel(t.Context()) }, true, http1.ReasonGone},
 		"the call's time is up": {func() (context.Context, context.CancelFunc) {
 			return context.WithTimeout(t.Context(), 100*time.Millisecond)
-		}, false, call.Timeout},
+		}, false, http1.ReasonTimeout},
 		"its time is up amid the answer": {func() (context.Context, context.CancelFunc) {
 			return context.WithTimeout(t.Context(), 100*time.Millisecond)
-		}, true, call.Timeout},
+		}, true, http1.ReasonTimeout},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := test.end()
@@ -402,7 +403,7 @@ func TestTransport_endsWithItsCall(t *testing.T) {
 				_, s := p.awaitHead()
 				if test.head {
 					p.headers(s, false, ":status", "200")
-				} else if test.reason == call.Gone {
+				} else if test.reason == http1.ReasonGone {
 					cancel()
 				}
 				h, _, _ := p.ending(s)
@@ -414,7 +415,7 @@ func TestTransport_endsWithItsCall(t *testing.T) {
 			defer func() { _ = interrupt.Close() }() // never fails
 			a, err := transport(t, TransportConfig{}).RoundTrip(ctx, addr, o, nil)
 			if test.head {
-				if test.reason == call.Gone {
+				if test.reason == http1.ReasonGone {
 					time.AfterFunc(20*time.Millisecond, cancel)
 				}
 				_, err = read(t, a, err)
@@ -432,7 +433,7 @@ func TestTransport_endsWithItsCall(t *testing.T) {
 func TestTransport_limitsTheTimeToTheHead(t *testing.T) {
 	addr := target(t, func(p *peer) { p.drain() })
 	_, err := transport(t, TransportConfig{ResponseHeader: 50 * time.Millisecond}).RoundTrip(t.Context(), addr, out("GET"), nil)
-	if r, sent := reason(t, err); r != call.Timeout || !sent {
+	if r, sent := reason(t, err); r != http1.ReasonTimeout || !sent {
 		t.Error(err)
 	}
 }

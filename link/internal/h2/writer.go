@@ -8,7 +8,6 @@ import (
 	"strconv"
 
 	"github.com/lsm/fiso/common/http1"
-	"github.com/lsm/fiso/link/internal/call"
 )
 
 // writer answers one stream.
@@ -32,12 +31,12 @@ var (
 
 func (w *writer) Begun() bool { return w.begun }
 
-// Bound and Unbound implement call.ResponseWriter.
+// Bound and Unbound implement http1.ResponseWriter.
 func (w *writer) Bound(ctx context.Context) { w.stream.boundBy(ctx) }
 func (w *writer) Unbound()                  { w.stream.unbound() }
 
 // Inform sends an interim answer.
-func (w *writer) Inform(status int, h call.Header) error {
+func (w *writer) Inform(status int, h http1.Header) error {
 	if w.begun || status < 102 || status > 199 {
 		return w.err // net/http sends 100 when the body is read, and HTTP/2 has no 101
 	}
@@ -47,8 +46,8 @@ func (w *writer) Inform(status int, h call.Header) error {
 	return w.err
 }
 
-func (w *writer) set(h call.Header) {
-	kept := make(call.Header, 0, len(h))
+func (w *writer) set(h http1.Header) {
+	kept := make(http1.Header, 0, len(h))
 	for _, f := range h {
 		if !http1.HopByHop(f.Name) || http1.Same(f.Name, "Trailer") {
 			kept = append(kept, f)
@@ -57,7 +56,7 @@ func (w *writer) set(h call.Header) {
 	toHTTP(w.http.Header(), kept)
 }
 
-func (w *writer) Head(status int, h call.Header, length int64) error {
+func (w *writer) Head(status int, h http1.Header, length int64) error {
 	if w.begun {
 		return errHeadTwice
 	}
@@ -111,7 +110,7 @@ func (w *writer) Flush() error {
 
 // End ends the answer. net/http sends the rest and the trailer once the handler has
 // returned.
-func (w *writer) End(trailer call.Header) error {
+func (w *writer) End(trailer http1.Header) error {
 	switch {
 	case w.err != nil:
 		return w.err
@@ -131,4 +130,4 @@ func (w *writer) End(trailer call.Header) error {
 }
 
 // Upgrade fails: HTTP/2 has no upgrade.
-func (w *writer) Upgrade(call.Header) (io.ReadWriteCloser, error) { return nil, errNoUpgrade }
+func (w *writer) Upgrade(http1.Header) (io.ReadWriteCloser, error) { return nil, errNoUpgrade }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/lsm/fiso/common/callctx"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/resilience"
 	"github.com/lsm/fiso/link/internal/target"
@@ -15,7 +17,7 @@ import (
 // attempt makes one attempt. Without an answer, what it took is released here, also
 // after a panic; with an answer, releaseAttempt releases it once the answer was read,
 // because an answer that breaks off is a failure of the target.
-func (m *attempts) attempt(ctx context.Context) (a *call.Answer, err error) {
+func (m *attempts) attempt(ctx context.Context) (a *http1.Answer, err error) {
 	t := m.c.Target
 	path := uint64(0)
 	if m.c.record.Mode != "delivery" {
@@ -46,7 +48,7 @@ func (m *attempts) attempt(ctx context.Context) (a *call.Answer, err error) {
 	m.c.record.Attempts++
 	address, free, err := t.Endpoints.Pick(ctx, m.tried)
 	if err != nil {
-		err = &call.Error{Reason: reasonOf(ctx, call.Connect), Err: err}
+		err = &http1.Error{Reason: reasonOf(ctx, http1.ReasonConnect), Err: err}
 		m.outcome = outcomeOf(nil, err)
 		return nil, err
 	}
@@ -60,7 +62,7 @@ func (m *attempts) attempt(ctx context.Context) (a *call.Answer, err error) {
 	}
 	a, err = m.send(ctx, address, out)
 	m.outcome = outcomeOf(a, err)
-	if m.unprocessed.unserved >= maxUnserved && call.ReasonOf(err) == call.Unserved {
+	if m.unprocessed.unserved >= maxUnserved && call.ReasonOf(err) == call.ReasonUnserved {
 		m.outcome = resilience.Failure // each of its connections goes away, which is more than they come to
 	}
 	if err != nil {
@@ -81,7 +83,7 @@ func (m *attempts) attempt(ctx context.Context) (a *call.Answer, err error) {
 func (m *attempts) excuseTarget(err error) error {
 	l, complete := &m.limit, m.body.complete()
 	switch call.ReasonOf(err) {
-	case call.Timeout:
+	case http1.ReasonTimeout:
 		began := waitMark{}
 		switch {
 		case limitEnded(l):
@@ -95,9 +97,9 @@ func (m *attempts) excuseTarget(err error) error {
 		}
 		m.outcome = resilience.Inconclusive
 		if !complete {
-			return &call.Error{Reason: call.Body, Sent: true, Err: os.ErrDeadlineExceeded}
+			return &http1.Error{Reason: http1.ReasonBody, Sent: true, Err: os.ErrDeadlineExceeded}
 		}
-	case call.Reset:
+	case http1.ReasonReset:
 		if !complete && l.callerPausedLong() {
 			m.outcome = resilience.Inconclusive
 		}
@@ -128,7 +130,7 @@ func pathNumber(path string) uint64 {
 
 // send gives the attempt to the transport; perAttempt bounds the time until the head
 // of the answer.
-func (m *attempts) send(ctx context.Context, address string, out *call.Outgoing) (a *call.Answer, err error) {
+func (m *attempts) send(ctx context.Context, address string, out *http1.Outgoing) (a *http1.Answer, err error) {
 	t := m.c.Target
 	m.body.attachBody(out)
 	returned := false
@@ -139,7 +141,7 @@ func (m *attempts) send(ctx context.Context, address string, out *call.Outgoing)
 	}()
 	var timer *time.Timer
 	if d := t.Spec.Timeouts.PerAttempt; d > 0 {
-		attempt := &call.Ending{}
+		attempt := &callctx.Context{}
 		m.limitMark = m.limit.markNow()
 		attempt.Begin(ctx)
 		ctx, m.end = attempt, attempt.End
@@ -152,19 +154,19 @@ func (m *attempts) send(ctx context.Context, address string, out *call.Outgoing)
 		if a.Upgraded != nil {
 			_ = a.Upgraded.Close() // as above
 		}
-		return nil, &call.Error{Reason: call.Timeout, Sent: true, Err: context.DeadlineExceeded}
+		return nil, &http1.Error{Reason: http1.ReasonTimeout, Sent: true, Err: context.DeadlineExceeded}
 	}
 	return a, err
 }
 
 // outgoing is the next attempt, whose header it may change.
-func (m *attempts) outgoing() *call.Outgoing {
+func (m *attempts) outgoing() *http1.Outgoing {
 	c, t := m.c, m.c.Target
 	out := &m.first
 	if m.last != nil {
-		out = &call.Outgoing{} // the sender of the previous attempt may still read it
+		out = &http1.Outgoing{} // the sender of the previous attempt may still read it
 	}
-	*out = call.Outgoing{
+	*out = http1.Outgoing{
 		Method: c.Method, Path: t.Spec.BasePath + c.Path, Query: c.Query, ForceQuery: c.HasQuery, Host: t.Host,
 		Header: c.outgoingHeader(),
 	}
@@ -185,7 +187,7 @@ func (m *attempts) outgoing() *call.Outgoing {
 }
 
 // outcomeOf returns what an attempt says about its target.
-func outcomeOf(a *call.Answer, err error) resilience.Outcome {
+func outcomeOf(a *http1.Answer, err error) resilience.Outcome {
 	switch {
 	case err == nil && httpStatus(a) < 500:
 		return resilience.Success
@@ -193,27 +195,27 @@ func outcomeOf(a *call.Answer, err error) resilience.Outcome {
 		return resilience.Failure
 	}
 	switch call.ReasonOf(err) {
-	case call.Gone, call.Body, call.Unfit, call.Unserved:
+	case http1.ReasonGone, http1.ReasonBody, http1.ReasonUnfit, call.ReasonUnserved:
 		return resilience.Inconclusive
 	}
 	return resilience.Failure
 }
 
 // reasonOf returns why a call ended, or otherwise if it has not.
-func reasonOf(ctx context.Context, otherwise call.Reason) call.Reason {
+func reasonOf(ctx context.Context, otherwise http1.Reason) http1.Reason {
 	switch {
 	case limitEnded(ctx):
-		return call.Timeout
+		return http1.ReasonTimeout
 	case ctx.Err() != nil:
-		return call.Gone
+		return http1.ReasonGone
 	}
 	return otherwise
 }
 
 // credentialFailure returns the error of a call that has no credential.
 func credentialFailure(ctx context.Context, err error) error {
-	if reasonOf(ctx, "") == call.Gone {
-		return &call.Error{Reason: call.Gone, Err: err}
+	if reasonOf(ctx, "") == http1.ReasonGone {
+		return &http1.Error{Reason: http1.ReasonGone, Err: err}
 	}
 	var u *target.CredentialError
 	if errors.As(err, &u) {

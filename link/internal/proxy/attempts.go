@@ -7,13 +7,14 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/resilience"
 )
 
 // perform makes the call, with retries that are safe and allowed, and streams the
 // answer back.
-func (p *Proxy) perform(ctx context.Context, w call.ResponseWriter, c *Call) error {
+func (p *Proxy) perform(ctx context.Context, w http1.ResponseWriter, c *Call) error {
 	t := c.Target
 	if c.websocket() && t.Spec.HTTP2() {
 		return &refusal{code: call.UpgradeRefused, detail: "the target speaks HTTP/2, which has no upgrade"}
@@ -51,19 +52,19 @@ func (p *Proxy) perform(ctx context.Context, w call.ResponseWriter, c *Call) err
 // attempts makes the attempts of one call.
 type attempts struct {
 	c           *Call
-	w           call.ResponseWriter
+	w           http1.ResponseWriter
 	limit       callLimit // no attempt begins after it
 	body        resendableBody
 	renewed     bool
 	tried       []string
-	last        *call.Outgoing // the last attempt
+	last        *http1.Outgoing // the last attempt
 	tracer      trace.Tracer
 	span        trace.Span // of the last attempt; nil: none
 	resends     int        // attempts so far, for any reason
 	unprocessed unprocessedCount
 	// What the last attempt holds:
 	address         [1]string // tried, at first
-	first           call.Outgoing
+	first           http1.Outgoing
 	releaseEndpoint func(resilience.Outcome) // releases the endpoint; nil: none held
 	permit          resilience.Permit
 	outcome         resilience.Outcome
@@ -78,7 +79,7 @@ type attempts struct {
 }
 
 // interim passes a 1xx answer on. The answer shows that the application is gone.
-func (m *attempts) interim(status int, h call.Header) {
+func (m *attempts) interim(status int, h http1.Header) {
 	h.Del(call.ErrorField)
 	_ = m.w.Inform(status, h)
 }
@@ -136,7 +137,7 @@ func (m *attempts) reportEarly() {
 
 // run makes attempts until one has an answer for the application, or none will.
 // releaseAttempt releases what the last one holds.
-func (m *attempts) run(ctx context.Context) (a *call.Answer, err error) {
+func (m *attempts) run(ctx context.Context) (a *http1.Answer, err error) {
 	giveBack := func() {} // of the retry budget
 	defer func() { giveBack() }()
 	for {
@@ -167,7 +168,7 @@ func (m *attempts) run(ctx context.Context) (a *call.Answer, err error) {
 			m.discardResponse(a)
 		}
 		if !sleep(ctx, wait) {
-			return nil, &call.Error{Reason: reasonOf(ctx, call.Gone), Err: context.Cause(ctx)}
+			return nil, &http1.Error{Reason: reasonOf(ctx, http1.ReasonGone), Err: context.Cause(ctx)}
 		}
 	}
 }
@@ -175,7 +176,7 @@ func (m *attempts) run(ctx context.Context) (a *call.Answer, err error) {
 // reportIfDecided reports the outcome of an answer that need not be read to know it:
 // a failure, or a stream. A gRPC call may fail in its trailer, so it succeeds once a
 // message came.
-func (m *attempts) reportIfDecided(a *call.Answer) {
+func (m *attempts) reportIfDecided(a *http1.Answer) {
 	if a != nil && (m.outcome == resilience.Failure || a.Upgraded != nil || a.Header.IsEventStream()) {
 		m.reportEarly()
 	}
@@ -189,7 +190,7 @@ const renewWait = time.Second
 // 401 if the call can be made again. If its body is not kept the application gets the
 // 401, and later calls the new credential. It waits at most for half of the call's
 // remaining time: the rest is for the next attempt, or for the 401.
-func (m *attempts) renewCredential(ctx context.Context, a *call.Answer) bool {
+func (m *attempts) renewCredential(ctx context.Context, a *http1.Answer) bool {
 	cred := m.c.Target.Credential
 	if cred == nil || m.renewed {
 		return false
@@ -209,7 +210,7 @@ func (m *attempts) renewCredential(ctx context.Context, a *call.Answer) bool {
 }
 
 // discardResponse closes an answer that the application will not see.
-func (m *attempts) discardResponse(a *call.Answer) {
+func (m *attempts) discardResponse(a *http1.Answer) {
 	_ = a.Body.Close() // nobody reads it
 	m.releaseAttempt()
 	m.endSpan()
@@ -217,26 +218,26 @@ func (m *attempts) discardResponse(a *call.Answer) {
 
 // toRefusal is the failure of the last attempt as the application sees it.
 func (m *attempts) toRefusal(ctx context.Context, err error) error {
-	var failed *call.Error
+	var failed *http1.Error
 	if !errors.As(err, &failed) {
 		return err
 	}
 	why := failed.Reason
-	if why == call.Connect {
+	if why == http1.ReasonConnect {
 		why = reasonOf(ctx, why) // the call's own limit ended it
 	}
 	switch why {
-	case call.Connect:
+	case http1.ReasonConnect:
 		return &refusal{code: call.ConnectFailed, detail: "the target cannot be reached: " + failed.Err.Error()}
-	case call.Timeout:
+	case http1.ReasonTimeout:
 		return &refusal{code: call.UpstreamTimeout, detail: "the target did not answer in time"}
-	case call.Garbage:
+	case http1.ReasonGarbage:
 		return &refusal{code: call.UpstreamGarbage, detail: "the target's answer cannot be forwarded: " + failed.Err.Error()}
-	case call.Body:
+	case http1.ReasonBody:
 		return errBody(ctx, failed.Err)
-	case call.Unfit:
+	case http1.ReasonUnfit:
 		return &refusal{code: call.BadRequest, detail: "the request cannot be forwarded: " + failed.Err.Error()}
-	case call.Gone:
+	case http1.ReasonGone:
 		return failed
 	}
 	return &refusal{code: call.UpstreamReset, detail: "the connection to the target broke: " + failed.Err.Error()}

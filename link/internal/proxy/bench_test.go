@@ -7,15 +7,15 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/target"
 )
 
 // nowhere is an application that discards every answer.
 type nowhere struct{ recorder }
 
-func (w *nowhere) Head(int, call.Header, int64) error { w.begun = true; return nil }
-func (*nowhere) Write(p []byte) (int, error)          { return len(p), nil }
+func (w *nowhere) Head(int, http1.Header, int64) error { w.begun = true; return nil }
+func (*nowhere) Write(p []byte) (int, error)           { return len(p), nil }
 
 // The cost of a call in this package, without a network.
 func BenchmarkProxy_ServeCall(b *testing.B) {
@@ -30,7 +30,7 @@ func BenchmarkProxy_ServeCall(b *testing.B) {
 		{"traced, not sampled", nil, sdk.NewTracerProvider(sdk.WithSampler(sdk.NeverSample())).Tracer("bench")},
 	} {
 		b.Run(bm.name, func(b *testing.B) {
-			to := newTargetOf(b, "", target.Parts{Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+			to := newTargetOf(b, "", target.Parts{Transport: trip(func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 				return answer(200, "x"), nil
 			})})
 			p := Proxy{Guard: Guard{Loopback: true}, Target: only(to), Observe: func(CallRecord) {}, Tracer: bm.tracer}

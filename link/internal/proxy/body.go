@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 
+	"github.com/lsm/fiso/common/callctx"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 )
 
@@ -17,7 +19,7 @@ import (
 // it has failed: a read that waits for the application goes on, and its bytes are kept
 // for the next attempt.
 type resendableBody struct {
-	r       *call.Request
+	r       *http1.Request
 	maxKept int
 	limit   *callLimit // told of each read
 	first   interruption
@@ -36,7 +38,7 @@ type resendableBody struct {
 // readSmallBody reads a small body of known length at once, to send it with the head in
 // one piece. With ahead, a body of unknown length is read too, as far as it can be
 // kept.
-func (b *resendableBody) readSmallBody(ctx context.Context, r *call.Request, most int, ahead bool) error {
+func (b *resendableBody) readSmallBody(ctx context.Context, r *http1.Request, most int, ahead bool) error {
 	b.r, b.maxKept = r, most
 	b.changed.L = &b.mu
 	if ahead && r.Length < 0 {
@@ -95,12 +97,12 @@ func (b *resendableBody) complete() bool {
 // end together with the read; the interruption must not hit the connection's next
 // request then.
 type interruption struct {
-	hook call.Hook
+	hook callctx.Hook
 	mu   sync.Mutex
-	r    *call.Request // nil: it is over
+	r    *http1.Request // nil: it is over
 }
 
-func (i *interruption) begin(ctx context.Context, r *call.Request) {
+func (i *interruption) begin(ctx context.Context, r *http1.Request) {
 	i.r, i.hook.Do = r, i.interrupt
 	i.hook.On(ctx)
 }
@@ -145,7 +147,7 @@ func (b *resendableBody) detachAttempt() bool {
 
 // describeBody sets the length of an attempt's body, and its bytes if all are known,
 // for a credential that covers the body.
-func (b *resendableBody) describeBody(out *call.Outgoing) {
+func (b *resendableBody) describeBody(out *http1.Outgoing) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if out.Length = b.r.Length; b.total <= b.maxKept && errors.Is(b.err, io.EOF) {
@@ -154,7 +156,7 @@ func (b *resendableBody) describeBody(out *call.Outgoing) {
 }
 
 // attachBody gives an attempt its body, with the framing of the application.
-func (b *resendableBody) attachBody(out *call.Outgoing) {
+func (b *resendableBody) attachBody(out *http1.Outgoing) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	out.Length, out.Kept = b.r.Length, nil
@@ -261,7 +263,7 @@ func errBody(ctx context.Context, err error) error {
 	case limitEnded(ctx), errors.Is(err, os.ErrDeadlineExceeded):
 		return &refusal{code: call.RequestTimeout, detail: "the body of the request did not come in time"}
 	case ctx.Err() != nil:
-		return &call.Error{Reason: call.Gone, Err: ctx.Err()}
+		return &http1.Error{Reason: http1.ReasonGone, Err: ctx.Err()}
 	}
 	return &refusal{code: call.BadRequest, detail: "the body of the request did not come whole, or its chunks are malformed"}
 }

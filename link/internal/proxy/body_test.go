@@ -12,14 +12,15 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/common/callctx"
+	"github.com/lsm/fiso/common/http1"
 )
 
 // newBody returns the body of a request that comes through a pipe.
 func newBody(t *testing.T, length int64, most int) (*resendableBody, *io.PipeWriter) {
 	t.Helper()
 	in, from := io.Pipe()
-	r := &call.Request{Body: in, Length: length, Interrupt: func() { _ = from.CloseWithError(errBroken) }}
+	r := &http1.Request{Body: in, Length: length, Interrupt: func() { _ = from.CloseWithError(errBroken) }}
 	b := &resendableBody{limit: &callLimit{began: time.Now()}}
 	err := b.readSmallBody(t.Context(), r, most, false)
 	if err != nil {
@@ -44,7 +45,7 @@ func read(t *testing.T, from io.Reader, want string) {
 }
 
 func open(b *resendableBody) io.ReadCloser {
-	var out call.Outgoing
+	var out http1.Outgoing
 	b.attachBody(&out)
 	return out.Body
 }
@@ -133,7 +134,7 @@ func TestBody_readsASmallOneOfKnownLengthAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		var out call.Outgoing
+		var out http1.Outgoing
 		if b.attachBody(&out); string(out.Kept) != "abc" || out.Length != 3 || out.Body != nil {
 			t.Errorf("%+v", out)
 		}
@@ -259,10 +260,10 @@ func TestBody_isTheSameForEveryAttempt(t *testing.T) {
 // If the timeout fires just as the body is complete, the interruption comes late: by
 // then the connection may read the next request, which must not be hit.
 func TestReplay_aLateEndDoesNotInterruptTheNextRequest(t *testing.T) {
-	var ctx call.Ending
+	var ctx callctx.Context
 	ctx.Begin(t.Context())
 	begun, release, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	before := call.Hook{Do: func() { close(begun); <-release }}
+	before := callctx.Hook{Do: func() { close(begun); <-release }}
 	interrupted := false
 	body := readerFunc(func(p []byte) (int, error) {
 		before.On(&ctx) // runs before the hook of the body
@@ -273,7 +274,7 @@ func TestReplay_aLateEndDoesNotInterruptTheNextRequest(t *testing.T) {
 		<-begun
 		return len(p), nil
 	})
-	err := (&resendableBody{limit: &callLimit{}}).readSmallBody(&ctx, &call.Request{Body: body, Length: 4, Interrupt: func() { interrupted = true }}, 10, false)
+	err := (&resendableBody{limit: &callLimit{}}).readSmallBody(&ctx, &http1.Request{Body: body, Length: 4, Interrupt: func() { interrupted = true }}, 10, false)
 	close(release)
 	<-ended
 	if err != nil || interrupted {

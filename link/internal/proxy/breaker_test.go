@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/resilience"
 	"github.com/lsm/fiso/link/internal/target"
 )
@@ -16,13 +16,13 @@ import (
 // byPath answers 503 to paths that begin with /bad, breaks the connection for those
 // that begin with /broken, and answers 200 to others.
 func byPath(attempts *int) trip {
-	return func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+	return func(_ context.Context, _ string, out *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 		*attempts++
 		switch {
 		case strings.HasPrefix(out.Path, "/bad"):
 			return answer(503, ""), nil
 		case strings.HasPrefix(out.Path, "/broken"):
-			return nil, &call.Error{Reason: call.Reset, Sent: true, Err: errBroken}
+			return nil, &http1.Error{Reason: http1.ReasonReset, Sent: true, Err: errBroken}
 		}
 		return answer(200, ""), nil
 	}
@@ -74,29 +74,29 @@ func TestBreaker_countsCallsAndNotAttempts(t *testing.T) {
 // UL18: a call is a success if one of its attempts was, and an attempt that the
 // application cut short does not change the outcome of the previous one.
 func TestBreaker_hearsOneOutcomeOfACall(t *testing.T) {
-	failed := func(reason call.Reason) func() (*call.Answer, error) {
-		return func() (*call.Answer, error) {
-			return nil, &call.Error{Reason: reason, Sent: true, Err: errBroken}
+	failed := func(reason http1.Reason) func() (*http1.Answer, error) {
+		return func() (*http1.Answer, error) {
+			return nil, &http1.Error{Reason: reason, Sent: true, Err: errBroken}
 		}
 	}
-	status := func(s int) func() (*call.Answer, error) {
-		return func() (*call.Answer, error) { return answer(s, ""), nil }
+	status := func(s int) func() (*http1.Answer, error) {
+		return func() (*http1.Answer, error) { return answer(s, ""), nil }
 	}
 	for name, test := range map[string]struct {
-		attempts []func() (*call.Answer, error)
+		attempts []func() (*http1.Answer, error)
 		open     bool
 	}{
-		"it succeeds in the end":          {[]func() (*call.Answer, error){failed(call.Reset), status(503), status(200)}, false},
-		"it fails in the end":             {[]func() (*call.Answer, error){failed(call.Reset), status(503), status(502)}, true},
-		"it was answered in the meantime": {[]func() (*call.Answer, error){status(429), failed(call.Reset), status(502)}, false},
-		"its application leaves":          {[]func() (*call.Answer, error){status(503), failed(call.Gone)}, true},
-		"its application left at once":    {[]func() (*call.Answer, error){failed(call.Gone)}, false},
-		"a panic after a failure":         {[]func() (*call.Answer, error){status(503), func() (*call.Answer, error) { panic("transport") }}, true},
+		"it succeeds in the end":          {[]func() (*http1.Answer, error){failed(http1.ReasonReset), status(503), status(200)}, false},
+		"it fails in the end":             {[]func() (*http1.Answer, error){failed(http1.ReasonReset), status(503), status(502)}, true},
+		"it was answered in the meantime": {[]func() (*http1.Answer, error){status(429), failed(http1.ReasonReset), status(502)}, false},
+		"its application leaves":          {[]func() (*http1.Answer, error){status(503), failed(http1.ReasonGone)}, true},
+		"its application left at once":    {[]func() (*http1.Answer, error){failed(http1.ReasonGone)}, false},
+		"a panic after a failure":         {[]func() (*http1.Answer, error){status(503), func() (*http1.Answer, error) { panic("transport") }}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := 0
-				to := newTargetOf(t, "circuitBreaker: {failureThreshold: 1}", target.Parts{Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+				to := newTargetOf(t, "circuitBreaker: {failureThreshold: 1}", target.Parts{Transport: trip(func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 					n++
 					return test.attempts[n-1]()
 				})})

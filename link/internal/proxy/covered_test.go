@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/common/http1"
 )
 
 // covering is a credential that signs the body too, unless the caller sends its hash.
@@ -17,9 +17,9 @@ type covering struct {
 	kept []string
 }
 
-func (c *covering) CoversBody(h call.Header) bool { return !h.Has("X-Hash") }
+func (c *covering) CoversBody(h http1.Header) bool { return !h.Has("X-Hash") }
 
-func (c *covering) Apply(ctx context.Context, out *call.Outgoing) error {
+func (c *covering) Apply(ctx context.Context, out *http1.Outgoing) error {
 	what := "unseen"
 	if out.Kept != nil {
 		what = string(out.Kept)

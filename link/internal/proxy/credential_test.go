@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/lsm/fiso/common/http1"
-	"github.com/lsm/fiso/link/internal/call"
 )
 
 // numbered is a credential that changes with each renewal.
@@ -21,7 +20,7 @@ type numbered struct {
 	renewed []string // credentials of the attempts that were answered 401
 }
 
-func (c *numbered) Apply(_ context.Context, out *call.Outgoing) error {
+func (c *numbered) Apply(_ context.Context, out *http1.Outgoing) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.seen = append(c.seen, fmt.Sprintf("%s/%d", out.Kept, out.Length))
@@ -29,7 +28,7 @@ func (c *numbered) Apply(_ context.Context, out *call.Outgoing) error {
 	return nil
 }
 
-func (c *numbered) Renew(_ context.Context, out *call.Outgoing) bool {
+func (c *numbered) Renew(_ context.Context, out *http1.Outgoing) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.renewed = append(c.renewed, out.Header.Get("Authorization"))

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/target"
 )
@@ -16,7 +17,7 @@ import (
 // except those about where it comes from. r.Target is its path, without /link/ and the
 // target's name, and its query. The target's timeout also ends streams. The error says
 // why there is no answer, or no complete one; see Refused.
-func (p *Proxy) Deliver(ctx context.Context, w call.ResponseWriter, t *target.Target, req *call.Request) error {
+func (p *Proxy) Deliver(ctx context.Context, w http1.ResponseWriter, t *target.Target, req *http1.Request) error {
 	c := &Call{Request: req, Target: t, began: time.Now()}
 	c.record = CallRecord{Target: t.Spec.Name, Method: methodLabel(req.Method), Mode: "delivery"}
 	err := p.handleSafely(ctx, w, c, (*Proxy).deliver)
@@ -44,7 +45,7 @@ func meansNoPlace(code call.Code) bool {
 	return code == call.RateLimited || code == call.TooManyCalls || code == call.CircuitOpen
 }
 
-func (p *Proxy) deliver(ctx context.Context, w call.ResponseWriter, c *Call) error {
+func (p *Proxy) deliver(ctx context.Context, w http1.ResponseWriter, c *Call) error {
 	var path string
 	path, c.Query, c.HasQuery = strings.Cut(c.Request.Target, "?")
 	if err := c.admit(path); err != nil {
@@ -72,7 +73,7 @@ func Refused(err error) (code call.Code, detail string, after time.Duration, ok 
 }
 
 // RetryAfter returns the Retry-After of an answer; 0: none.
-func RetryAfter(h call.Header) time.Duration { return retryAfter(h.Get("Retry-After"), time.Now()) }
+func RetryAfter(h http1.Header) time.Duration { return retryAfter(h.Get("Retry-After"), time.Now()) }
 
 // ReadBody reads the whole body of a call, at most most bytes. The body must arrive
 // within the target's timeout. The error is made by Refuse, or is an error of the
@@ -101,7 +102,7 @@ func tooLarge(most int64) error {
 }
 
 // Answer sends a complete answer.
-func (c *Call) Answer(w call.ResponseWriter, status int, h call.Header, body []byte) error {
+func (c *Call) Answer(w http1.ResponseWriter, status int, h http1.Header, body []byte) error {
 	c.record.Status = status
 	if err := w.Head(status, h, int64(len(body))); err != nil {
 		return err

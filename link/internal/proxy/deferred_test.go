@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/target"
 )
@@ -32,7 +33,7 @@ func TestAsync_isWhatAsksForItAndCanBe(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			deferred := false
 			to := newTargetOf(t, "async: {topic: t}", target.Parts{Transport: always(200, "")})
-			p := Proxy{Target: only(to), Defer: func(_ context.Context, w call.ResponseWriter, c *Call) error {
+			p := Proxy{Target: only(to), Defer: func(_ context.Context, w http1.ResponseWriter, c *Call) error {
 				deferred = true
 				return c.Answer(w, 202, nil, []byte("later"))
 			}}
@@ -54,7 +55,7 @@ func TestAsync_isWhatAsksForItAndCanBe(t *testing.T) {
 // Accepting calls does not use up the limits for making them, and is limited as well.
 func TestAsync_hasARateOfItsOwnForAccepting(t *testing.T) {
 	to := newTargetOf(t, "async: {topic: t}\nrateLimit: {requestsPerSecond: 0.001, burst: 2}", target.Parts{Transport: always(200, "")})
-	p := Proxy{Target: only(to), Defer: func(_ context.Context, w call.ResponseWriter, c *Call) error { return c.Answer(w, 202, nil, nil) }}
+	p := Proxy{Target: only(to), Defer: func(_ context.Context, w http1.ResponseWriter, c *Call) error { return c.Answer(w, 202, nil, nil) }}
 	var got []int
 	for _, prefer := range []string{"respond-async", "respond-async", "respond-async", "", "", ""} {
 		w := &recorder{}
@@ -71,7 +72,7 @@ func TestAsync_hasARateOfItsOwnForAccepting(t *testing.T) {
 func TestAsync_hasPlacesOfItsOwnForAccepting(t *testing.T) {
 	to := newTargetOf(t, "async: {topic: t}\nmaxConcurrent: 1", target.Parts{Transport: always(200, "")})
 	entered, release := make(chan struct{}), make(chan struct{})
-	p := Proxy{Target: only(to), Defer: func(_ context.Context, w call.ResponseWriter, c *Call) error {
+	p := Proxy{Target: only(to), Defer: func(_ context.Context, w http1.ResponseWriter, c *Call) error {
 		close(entered)
 		<-release
 		return c.Answer(w, 202, nil, nil)
@@ -197,8 +198,8 @@ func TestDeliver_isAnyOtherCall(t *testing.T) {
 		"answered":    {path: "/a%20b?x=1", up: always(200, "ok"), status: 200, observed: true},
 		"retried":     {path: "/", up: failOnce(), status: 200, observed: true},
 		"not allowed": {settings: "allowedPaths: [/b]", path: "/a", code: call.PathNotAllowed, observed: true},
-		"unreachable": {settings: "retry: {maxAttempts: 1}", path: "/", up: failing(call.Connect, errBroken), code: call.ConnectFailed, observed: true},
-		"a fault": {path: "/", up: func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+		"unreachable": {settings: "retry: {maxAttempts: 1}", path: "/", up: failing(http1.ReasonConnect, errBroken), code: call.ConnectFailed, observed: true},
+		"a fault": {path: "/", up: func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 			panic("x")
 		}, code: call.Internal, observed: true},
 		"rate":           {settings: "rateLimit: {requestsPerSecond: 0.001, burst: 1}", path: "/", prepare: func(to *target.Target) { to.Rate.Allow() }, code: call.RateLimited},
@@ -232,17 +233,17 @@ func trippedBreaker(to *target.Target) {
 
 func failOnce() trip {
 	n := 0
-	return func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+	return func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 		if n++; n == 1 {
-			return nil, &call.Error{Reason: call.Reset, Sent: true, Err: errBroken}
+			return nil, &http1.Error{Reason: http1.ReasonReset, Sent: true, Err: errBroken}
 		}
 		return answer(200, "ok"), nil
 	}
 }
 
 func TestDeliver_sendsThePathAndQueryAsTheyWereKept(t *testing.T) {
-	var sent call.Outgoing
-	to := newTargetOf(t, "basePath: /base\nheaders: {set: {X-Team: a}}", target.Parts{Transport: trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+	var sent http1.Outgoing
+	to := newTargetOf(t, "basePath: /base\nheaders: {set: {X-Team: a}}", target.Parts{Transport: trip(func(_ context.Context, _ string, out *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 		sent = *out
 		return answer(204, ""), nil
 	})})
@@ -258,8 +259,8 @@ func TestDeliver_sendsThePathAndQueryAsTheyWereKept(t *testing.T) {
 // A stored call ends with the timeout even if its answer is a stream: nobody reads it.
 func TestDeliver_endsAStreamWithTheTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		to := newTargetOf(t, "timeout: 3s", target.Parts{Transport: trip(func(ctx context.Context, _ string, _ *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
-			return &call.Answer{Status: 200, Header: header("Content-Type", "text/event-stream"), Length: -1, Body: &untilDone{ctx}}, nil
+		to := newTargetOf(t, "timeout: 3s", target.Parts{Transport: trip(func(ctx context.Context, _ string, _ *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
+			return &http1.Answer{Status: 200, Header: header("Content-Type", "text/event-stream"), Length: -1, Body: &untilDone{ctx}}, nil
 		})})
 		var p Proxy
 		began := time.Now()
@@ -275,15 +276,15 @@ type untilDone struct{ ctx context.Context }
 
 func (b *untilDone) Read([]byte) (int, error) {
 	<-b.ctx.Done()
-	return 0, &call.Error{Reason: call.Timeout, Err: b.ctx.Err()}
+	return 0, &http1.Error{Reason: http1.ReasonTimeout, Err: b.ctx.Err()}
 }
 func (*untilDone) Close() error { return nil }
 
 func TestDeliver_isCutShortByItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	to := newTargetOf(t, "", target.Parts{Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+	to := newTargetOf(t, "", target.Parts{Transport: trip(func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 		cancel()
-		return nil, &call.Error{Reason: call.Gone, Err: context.Canceled}
+		return nil, &http1.Error{Reason: http1.ReasonGone, Err: context.Canceled}
 	})})
 	var record CallRecord
 	p := Proxy{Observe: func(r CallRecord) { record = r }}

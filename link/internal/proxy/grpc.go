@@ -29,7 +29,7 @@ func (c *Call) grpcTarget() (name string, ok bool) {
 
 // httpStatus returns the HTTP status that an answer stands for. A gRPC answer may have
 // its status in a head that is also its end.
-func httpStatus(a *call.Answer) int {
+func httpStatus(a *http1.Answer) int {
 	if a.Status == 200 && a.Header.IsGRPC() {
 		return statusOf(a.Header.Get("grpc-status"))
 	}
@@ -60,7 +60,7 @@ var grpcCodes = map[int]int{400: 3, 403: 7, 404: 12, 408: 4, 413: 8, 429: 8, 431
 
 // answerGRPC answers a gRPC call with a problem: a status in a head that is also the
 // end, and fiso-error.
-func answerGRPC(w call.ResponseWriter, h call.Header, p call.Problem) {
+func answerGRPC(w http1.ResponseWriter, h http1.Header, p call.Problem) {
 	h.Set("Content-Type", "application/grpc")
 	h.Add("grpc-status", strconv.Itoa(grpcCodes[p.Status]))
 	h.Add("grpc-message", percentEncode(string(p.Code)+": "+p.Detail))

@@ -8,13 +8,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/resilience"
 	"github.com/lsm/fiso/link/internal/target"
 )
 
 // grpcRequest returns a call as gRPC clients make it.
-func grpcRequest(path string, fields ...string) *call.Request {
+func grpcRequest(path string, fields ...string) *http1.Request {
 	r := request("POST", path, "", append([]string{"Content-Type", "application/grpc", "TE", "trailers"}, fields...)...)
 	r.HTTP2 = true
 	return r
@@ -24,7 +25,7 @@ func grpcRequest(path string, fields ...string) *call.Request {
 // metadata. The same rules hold as for any call.
 func TestGRPC_namesItsTargetInMetadata(t *testing.T) {
 	for name, test := range map[string]struct {
-		r    *call.Request
+		r    *http1.Request
 		path string // as the target receives it; "": it receives nothing
 		code call.Code
 	}{
@@ -40,8 +41,8 @@ func TestGRPC_namesItsTargetInMetadata(t *testing.T) {
 		"from elsewhere":           {foreign(grpcRequest("/pkg.Service/Get", "fiso-target", "crm")), "", call.HostNotAllowed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var seen *call.Outgoing
-			to := newTargetOf(t, "protocol: grpc\nallowedPaths: [/pkg.Service/*]", target.Parts{Transport: trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+			var seen *http1.Outgoing
+			to := newTargetOf(t, "protocol: grpc\nallowedPaths: [/pkg.Service/*]", target.Parts{Transport: trip(func(_ context.Context, _ string, out *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 				seen = out
 				return answer(200, ""), nil
 			})})
@@ -56,7 +57,7 @@ func TestGRPC_namesItsTargetInMetadata(t *testing.T) {
 	}
 }
 
-func foreign(r *call.Request) *call.Request {
+func foreign(r *http1.Request) *http1.Request {
 	r.Host = "evil.example"
 	return r
 }
@@ -64,14 +65,14 @@ func foreign(r *call.Request) *call.Request {
 // L8: a call that is not gRPC is not routed by a field of its header
 // (https://github.com/oauth2-proxy/oauth2-proxy/issues/3506).
 func TestGRPC_theFieldDecidesNothingElse(t *testing.T) {
-	for name, change := range map[string]func(r *call.Request){
-		"HTTP/1.1":          func(r *call.Request) { r.HTTP2 = false },
-		"GET":               func(r *call.Request) { r.Method = "GET" },
-		"JSON":              func(r *call.Request) { r.Header.Set("Content-Type", "application/json") },
-		"gRPC-Web":          func(r *call.Request) { r.Header.Set("Content-Type", "application/grpc-web+proto") },
-		"without a type":    func(r *call.Request) { r.Header.Del("Content-Type") },
-		"a type like it":    func(r *call.Request) { r.Header.Set("Content-Type", "application/grpcx") },
-		"two types, not it": func(r *call.Request) { r.Header = append(header("Content-Type", "text/plain"), r.Header...) },
+	for name, change := range map[string]func(r *http1.Request){
+		"HTTP/1.1":          func(r *http1.Request) { r.HTTP2 = false },
+		"GET":               func(r *http1.Request) { r.Method = "GET" },
+		"JSON":              func(r *http1.Request) { r.Header.Set("Content-Type", "application/json") },
+		"gRPC-Web":          func(r *http1.Request) { r.Header.Set("Content-Type", "application/grpc-web+proto") },
+		"without a type":    func(r *http1.Request) { r.Header.Del("Content-Type") },
+		"a type like it":    func(r *http1.Request) { r.Header.Set("Content-Type", "application/grpcx") },
+		"two types, not it": func(r *http1.Request) { r.Header = append(header("Content-Type", "text/plain"), r.Header...) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := grpcRequest("/pkg.Service/Get", "fiso-target", "crm")
@@ -82,8 +83,8 @@ func TestGRPC_theFieldDecidesNothingElse(t *testing.T) {
 			}
 		})
 	}
-	var seen call.Header
-	to := newTargetOf(t, "", target.Parts{Transport: trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+	var seen http1.Header
+	to := newTargetOf(t, "", target.Parts{Transport: trip(func(_ context.Context, _ string, out *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 		seen = out.Header
 		return answer(200, ""), nil
 	})})
@@ -101,9 +102,9 @@ func TestGRPC_isAStreamFromTheBeginning(t *testing.T) {
 	}{"gRPC": {"application/grpc", time.Minute}, "any other": {"application/json", time.Second}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				to := newTargetOf(t, "protocol: grpc\ntimeout: 1s\ntimeouts: {idle: 1m}", target.Parts{Transport: trip(func(ctx context.Context, _ string, _ *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+				to := newTargetOf(t, "protocol: grpc\ntimeout: 1s\ntimeouts: {idle: 1m}", target.Parts{Transport: trip(func(ctx context.Context, _ string, _ *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 					<-ctx.Done()
-					return nil, &call.Error{Reason: call.Timeout, Sent: true, Err: ctx.Err()}
+					return nil, &http1.Error{Reason: http1.ReasonTimeout, Sent: true, Err: ctx.Err()}
 				})})
 				r := grpcRequest("/link/crm/a")
 				r.Header.Set("Content-Type", test.kind)
@@ -116,11 +117,11 @@ func TestGRPC_isAStreamFromTheBeginning(t *testing.T) {
 }
 
 // grpcAnswer has its status in a head that is also the end, or in the trailer.
-func grpcAnswer(late bool, status string) *call.Answer {
+func grpcAnswer(late bool, status string) *http1.Answer {
 	a := answer(200, "", "Content-Type", "application/grpc")
 	if late {
 		a.Length = -1
-		a.Trailer = func() call.Header { return header("Grpc-Status", status) }
+		a.Trailer = func() http1.Header { return header("Grpc-Status", status) }
 	} else {
 		a.Header.Add("Grpc-Status", status)
 	}
@@ -142,7 +143,7 @@ func TestGRPC_unauthenticatedRenewsTheCredentialOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var made int32
 			cred := &credential{field: "Authorization", value: "Bearer t", renewed: true}
-			to := newTargetOf(t, "protocol: grpc", target.Parts{Credential: cred, Transport: trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+			to := newTargetOf(t, "protocol: grpc", target.Parts{Credential: cred, Transport: trip(func(_ context.Context, _ string, out *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 				if b, err := sentBody(out); b != "hello" || err != nil {
 					t.Error(b, err)
 				}
@@ -167,7 +168,7 @@ func TestGRPC_statusesSayHowATargetIs(t *testing.T) {
 	} {
 		for _, late := range []bool{false, true} {
 			to := newTargetOf(t, "protocol: grpc\nretry: {maxAttempts: 1}\ncircuitBreaker: {failureThreshold: 1}", target.Parts{
-				Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+				Transport: trip(func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 					return grpcAnswer(late, status), nil
 				}),
 			})
@@ -195,7 +196,7 @@ func TestGRPC_isRetriedByItsStatus(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			to := newTargetOf(t, "protocol: grpc\nretry: {unsafe: true, initialInterval: 1ms}", target.Parts{
-				Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+				Transport: trip(func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 					return grpcAnswer(test.late, test.status), nil
 				}),
 			})
@@ -208,7 +209,7 @@ func TestGRPC_isRetriedByItsStatus(t *testing.T) {
 
 // breaking is an answer that breaks off after its head.
 func breaking(err error, fields ...string) trip {
-	return func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+	return func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 		a := answer(200, "", fields...)
 		a.Length, a.Body = 100, io.NopCloser(io.MultiReader(strings.NewReader("half"), broken{err}))
 		return a, nil
@@ -223,25 +224,25 @@ func (b broken) Read([]byte) (int, error) { return 0, b.err }
 func TestBreaker_countsAnswersThatBreak(t *testing.T) {
 	stream := []string{"Content-Type", "text/event-stream"}
 	for name, test := range map[string]struct {
-		reason   call.Reason
+		reason   http1.Reason
 		fields   []string
 		open     bool
 		endpoint bool // whether the endpoint counts as failed
 	}{
-		"reset":                        {call.Reset, nil, true, true},
-		"garbage":                      {call.Garbage, nil, true, true},
-		"too slow":                     {call.Timeout, nil, true, true},
-		"the application left":         {call.Gone, nil, false, false},
-		"the application's body":       {call.Body, nil, false, false},
-		"a stream reset":               {call.Reset, stream, false, true}, // the stream was established
-		"a stream that rested so long": {call.Timeout, stream, false, false},
+		"reset":                        {http1.ReasonReset, nil, true, true},
+		"garbage":                      {http1.ReasonGarbage, nil, true, true},
+		"too slow":                     {http1.ReasonTimeout, nil, true, true},
+		"the application left":         {http1.ReasonGone, nil, false, false},
+		"the application's body":       {http1.ReasonBody, nil, false, false},
+		"a stream reset":               {http1.ReasonReset, stream, false, true}, // the stream was established
+		"a stream that rested so long": {http1.ReasonTimeout, stream, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				outcomes := []resilience.Outcome{}
-				breaks := breaking(&call.Error{Reason: test.reason, Sent: true, Err: errBroken}, test.fields...)
+				breaks := breaking(&http1.Error{Reason: test.reason, Sent: true, Err: errBroken}, test.fields...)
 				to := newTargetOf(t, "circuitBreaker: {failureThreshold: 2}", target.Parts{
-					Transport: trip(func(ctx context.Context, endpoint string, out *call.Outgoing, interim func(int, call.Header)) (*call.Answer, error) {
+					Transport: trip(func(ctx context.Context, endpoint string, out *http1.Outgoing, interim func(int, http1.Header)) (*http1.Answer, error) {
 						time.Sleep(time.Second) // the target takes that time, not the application
 						return breaks(ctx, endpoint, out, interim)
 					}),
@@ -278,9 +279,9 @@ func TestBreaker_aStreamIsATrialUpToItsHead(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				failing, release := true, make(chan struct{})
 				to := newTargetOf(t, "retry: {maxAttempts: 1}\ncircuitBreaker: {failureThreshold: 1, successThreshold: 1, resetTimeout: 1s}", target.Parts{
-					Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+					Transport: trip(func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 						if failing {
-							return nil, &call.Error{Reason: call.Reset, Sent: true, Err: errBroken}
+							return nil, &http1.Error{Reason: http1.ReasonReset, Sent: true, Err: errBroken}
 						}
 						a := answer(200, "", "Content-Type", kind)
 						a.Length, a.Body = -1, io.NopCloser(until{release})

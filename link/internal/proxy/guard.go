@@ -24,7 +24,7 @@ type Guard struct {
 // refuse returns why a request is refused because of where it comes from, if it is. It
 // uses only Host, Origin and fields that browsers set: the caller can forge
 // X-Forwarded-Host and similar fields.
-func (g *Guard) refuse(r *call.Request) (call.Code, string) {
+func (g *Guard) refuse(r *http1.Request) (call.Code, string) {
 	if g.Loopback && !g.isKnownHost(r.Host) {
 		return call.HostNotAllowed, "this address answers to localhost and loopback addresses only; other names go into allowedHosts"
 	}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"testing"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/target"
 )
@@ -51,7 +52,7 @@ func TestGuard_keepsWebPagesOut(t *testing.T) {
 		"X-Forwarded-Host does not help": {"evil.example", []string{"X-Forwarded-Host", "localhost", "Forwarded", "host=localhost"}, call.HostNotAllowed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, detail := g.refuse(&call.Request{Host: test.host, Header: header(test.fields...)})
+			got, detail := g.refuse(&http1.Request{Host: test.host, Header: header(test.fields...)})
 			if got != test.want || (detail == "") != (got == ok) {
 				t.Errorf("got %q, %q; want %q", got, detail, test.want)
 			}
@@ -61,10 +62,10 @@ func TestGuard_keepsWebPagesOut(t *testing.T) {
 
 func TestGuard_takesAnyHostBeyondLoopback(t *testing.T) {
 	var g Guard
-	if code, _ := g.refuse(&call.Request{Host: "fiso-link.prod:3500"}); code != "" {
+	if code, _ := g.refuse(&http1.Request{Host: "fiso-link.prod:3500"}); code != "" {
 		t.Error(code)
 	}
-	if code, _ := g.refuse(&call.Request{Host: "fiso-link.prod:3500", Header: header("Origin", "https://evil.example")}); code != call.OriginNotAllowed {
+	if code, _ := g.refuse(&http1.Request{Host: "fiso-link.prod:3500", Header: header("Origin", "https://evil.example")}); code != call.OriginNotAllowed {
 		t.Error(code)
 	}
 }

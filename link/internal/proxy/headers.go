@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	"github.com/lsm/fiso/common/http1"
-	"github.com/lsm/fiso/link/internal/call"
 )
 
 // outgoingHeader returns the application's header fields to forward: without those of
@@ -12,19 +11,19 @@ import (
 // the target's credential replaces. The credential is added afterwards, so that
 // "Connection: authorization" cannot remove it
 // (https://github.com/golang/go/issues/50580).
-func (c *Call) outgoingHeader() call.Header {
+func (c *Call) outgoingHeader() http1.Header {
 	return append(c.Forwarded(), c.Target.SetFields()...)
 }
 
 // Forwarded is outgoingHeader without the fields that rules set, which may be secret:
 // the part of the header that may be stored for a later call.
-func (c *Call) Forwarded() call.Header {
+func (c *Call) Forwarded() http1.Header {
 	var room [4]string
 	named := room[:0]
 	for member := range c.Header.Tokens("Connection") {
 		named = append(named, member)
 	}
-	out := make(call.Header, 0, len(c.Header)+len(c.Target.SetFields())+4)
+	out := make(http1.Header, 0, len(c.Header)+len(c.Target.SetFields())+4)
 next:
 	for _, f := range c.Header {
 		if isConnectionField(f.Name) || c.Target.Removes(f.Name) || c.grpcNamed && http1.Same(f.Name, TargetField) {
@@ -52,9 +51,9 @@ next:
 // trailer returns the application's trailer fields to forward. The rules of the header
 // hold for them too; otherwise the application could send its own credential behind the
 // target's.
-func (c *Call) trailer() call.Header {
+func (c *Call) trailer() http1.Header {
 	all := c.Trailer()
-	kept := make(call.Header, 0, len(all))
+	kept := make(http1.Header, 0, len(all))
 	for _, f := range all {
 		if !isConnectionField(f.Name) && !c.Target.Removes(f.Name) {
 			kept = append(kept, f)
@@ -65,7 +64,7 @@ func (c *Call) trailer() call.Header {
 
 // announce names the fields of trailer in Trailer, as far as the application did: an
 // HTTP/2 server may read no others (RFC 9110, section 6.6.2).
-func (c *Call) announce(out *call.Header) {
+func (c *Call) announce(out *http1.Header) {
 	names := c.Header.Announced(func(name string) bool { return !isConnectionField(name) && !c.Target.Removes(name) })
 	if names != "" {
 		out.Add("Trailer", names)
@@ -105,8 +104,8 @@ func isConnectionField(name string) bool {
 func (c *Call) websocket() bool { return strings.EqualFold(c.Upgrade, "websocket") }
 
 // upgradeAnswer returns the header of an answer that switches protocols.
-func upgradeAnswer(h call.Header, to string) call.Header {
-	out := make(call.Header, 0, len(h)+2)
-	out = append(out, call.Field{Name: "Connection", Value: "Upgrade"}, call.Field{Name: "Upgrade", Value: to})
+func upgradeAnswer(h http1.Header, to string) http1.Header {
+	out := make(http1.Header, 0, len(h)+2)
+	out = append(out, http1.Field{Name: "Connection", Value: "Upgrade"}, http1.Field{Name: "Upgrade", Value: to})
 	return append(out, h...)
 }

@@ -24,7 +24,7 @@ type credential struct {
 	renew        func()
 }
 
-func (c *credential) Apply(ctx context.Context, out *call.Outgoing) error {
+func (c *credential) Apply(ctx context.Context, out *http1.Outgoing) error {
 	if c.apply != nil {
 		if err := c.apply(ctx); err != nil {
 			return err
@@ -34,7 +34,7 @@ func (c *credential) Apply(ctx context.Context, out *call.Outgoing) error {
 	return nil
 }
 
-func (c *credential) Renew(context.Context, *call.Outgoing) bool {
+func (c *credential) Renew(context.Context, *http1.Outgoing) bool {
 	c.renewals++
 	if c.renew != nil {
 		c.renew()
@@ -47,10 +47,10 @@ func (c *credential) Owns(field string) bool {
 }
 
 // seen returns the header that the target receives, as "Name: value".
-func seen(t *testing.T, settings string, cred target.Credential, r *call.Request) []string {
+func seen(t *testing.T, settings string, cred target.Credential, r *http1.Request) []string {
 	t.Helper()
 	var got []string
-	to := newTargetOf(t, settings, target.Parts{Credential: cred, Transport: trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+	to := newTargetOf(t, settings, target.Parts{Credential: cred, Transport: trip(func(_ context.Context, _ string, out *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 		for _, f := range out.Header {
 			got = append(got, f.Name+": "+f.Value)
 		}
@@ -145,7 +145,7 @@ func TestHeaders_thatGoOn(t *testing.T) {
 func TestHeaders_oneAttemptDoesNotSeeAnothers(t *testing.T) {
 	cred := &credential{field: "Authorization", value: "Bearer 1"}
 	var got []string
-	to := newTargetOf(t, "", target.Parts{Credential: cred, Transport: trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+	to := newTargetOf(t, "", target.Parts{Credential: cred, Transport: trip(func(_ context.Context, _ string, out *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 		for _, f := range out.Header {
 			got = append(got, f.Value)
 		}
@@ -164,7 +164,7 @@ func TestHeaders_oneAttemptDoesNotSeeAnothers(t *testing.T) {
 func TestHeaders_anUpgradeToAnythingElseIsAnOrdinaryCall(t *testing.T) {
 	for _, to := range []string{"h2c", "TLS/1.0", "websocketx", "foo"} {
 		var upgrade string
-		tg := newTargetOf(t, "", target.Parts{Transport: trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+		tg := newTargetOf(t, "", target.Parts{Transport: trip(func(_ context.Context, _ string, out *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 			upgrade = out.Upgrade + out.Header.Get("Upgrade") + out.Header.Get("Connection")
 			return answer(200, "plain"), nil
 		})})
@@ -195,10 +195,10 @@ func TestHeaders_ofTheTargetsConnectionDoNotComeBack(t *testing.T) {
 // L5, https://github.com/golang/go/issues/50580: fields that are not forwarded in the
 // header are not forwarded in the trailer either.
 func TestHeaders_theirRulesHoldForTheTrailerToo(t *testing.T) {
-	var got call.Header
+	var got http1.Header
 	to := newTargetOf(t, "headers: {set: {X-Team: orders}, remove: [X-Debug]}", target.Parts{
 		Credential: &credential{field: "X-API-Key", value: "ours"},
-		Transport: trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+		Transport: trip(func(_ context.Context, _ string, out *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 			_, err := sentBody(out)
 			got = out.Trailer()
 			return answer(204, ""), err
@@ -206,7 +206,7 @@ func TestHeaders_theirRulesHoldForTheTrailerToo(t *testing.T) {
 	})
 	r := request("POST", "/link/crm/", "hello")
 	r.Length = -1
-	r.Trailer = func() call.Header {
+	r.Trailer = func() http1.Header {
 		return header("x-api-key", "theirs", "X-Checksum", "1", "x-team", "other", "X-DEBUG", "1", "Connection", "close", "Authorization", "theirs")
 	}
 	if w, _ := makeCall(t.Context(), to, r); w.status != 204 {
@@ -218,11 +218,11 @@ func TestHeaders_theirRulesHoldForTheTrailerToo(t *testing.T) {
 }
 
 func TestHeaders_aTargetDoesNotSpeakForUs(t *testing.T) {
-	to := newTargetOf(t, "", target.Parts{Transport: trip(func(_ context.Context, _ string, _ *call.Outgoing, interim func(int, call.Header)) (*call.Answer, error) {
+	to := newTargetOf(t, "", target.Parts{Transport: trip(func(_ context.Context, _ string, _ *http1.Outgoing, interim func(int, http1.Header)) (*http1.Answer, error) {
 		h := header("Fiso-Error", "RATE_LIMITED", "Link", "</a>")
 		interim(103, h)
 		a := answer(503, "busy", "FISO-ERROR", "CIRCUIT_OPEN", "X-A", "1", "fiso-error", "INTERNAL")
-		a.Trailer = func() call.Header { return header("fiso-error", "INTERNAL", "X-Sum", "1") }
+		a.Trailer = func() http1.Header { return header("fiso-error", "INTERNAL", "X-Sum", "1") }
 		return a, nil
 	})})
 	w, record := makeCall(t.Context(), to, request("POST", "/link/crm/", ""))

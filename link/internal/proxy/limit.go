@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/common/callctx"
 	"github.com/lsm/fiso/link/internal/resilience"
 	"github.com/lsm/fiso/link/internal/target"
 )
@@ -14,13 +14,13 @@ import (
 // callLimit ends a call that takes too long: after its total time, or, for a stream,
 // after a pause in both directions.
 type callLimit struct {
-	call.Ending // of the call
-	target      *target.Target
-	total       resilience.Timeout
-	began       time.Time
-	last        atomic.Int64 // when something moved, since began
-	bodyWait    callerWait   // for the application's body
-	readWait    callerWait   // for the application to take the answer
+	callctx.Context // of the call
+	target          *target.Target
+	total           resilience.Timeout
+	began           time.Time
+	last            atomic.Int64 // when something moved, since began
+	bodyWait        callerWait   // for the application's body
+	readWait        callerWait   // for the application to take the answer
 	// Of a stream:
 	idleTimeout time.Duration // the pause that ends the stream
 	timer       *time.Timer   // nil: not a stream

@@ -34,9 +34,9 @@ func (o one) Pick(context.Context, []string) (string, func(resilience.Outcome), 
 func (one) Close() {}
 
 // trip is a transport without a network.
-type trip func(ctx context.Context, endpoint string, out *call.Outgoing, interim func(int, call.Header)) (*call.Answer, error)
+type trip func(ctx context.Context, endpoint string, out *http1.Outgoing, interim func(int, http1.Header)) (*http1.Answer, error)
 
-func (f trip) RoundTrip(ctx context.Context, endpoint string, out *call.Outgoing, interim func(int, call.Header)) (*call.Answer, error) {
+func (f trip) RoundTrip(ctx context.Context, endpoint string, out *http1.Outgoing, interim func(int, http1.Header)) (*http1.Answer, error) {
 	a, err := f(ctx, endpoint, out, interim)
 	if out.Body != nil {
 		_ = out.Body.Close()
@@ -47,16 +47,16 @@ func (trip) Close() {}
 
 // always gives every attempt the same answer.
 func always(status int, body string, fields ...string) trip {
-	return func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+	return func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 		return answer(status, body, fields...), nil
 	}
 }
 
-func answer(status int, body string, fields ...string) *call.Answer {
-	return &call.Answer{Status: status, Header: header(fields...), Length: int64(len(body)), Body: io.NopCloser(strings.NewReader(body))}
+func answer(status int, body string, fields ...string) *http1.Answer {
+	return &http1.Answer{Status: status, Header: header(fields...), Length: int64(len(body)), Body: io.NopCloser(strings.NewReader(body))}
 }
 
-func header(fields ...string) (h call.Header) {
+func header(fields ...string) (h http1.Header) {
 	for i := 0; i+1 < len(fields); i += 2 {
 		h.Add(fields[i], fields[i+1])
 	}
@@ -64,7 +64,7 @@ func header(fields ...string) (h call.Header) {
 }
 
 // everything reads the whole body of an attempt.
-func sentBody(out *call.Outgoing) (string, error) {
+func sentBody(out *http1.Outgoing) (string, error) {
 	if out.Body == nil {
 		return string(out.Kept), nil
 	}
@@ -75,25 +75,25 @@ func sentBody(out *call.Outgoing) (string, error) {
 // recorder is an application without a network.
 type recorder struct {
 	status   int
-	header   call.Header
+	header   http1.Header
 	body     bytes.Buffer
 	interims []int
-	informed call.Header // header of the last interim answer
+	informed http1.Header // header of the last interim answer
 	flushes  int
 	begun    bool
 	ended    bool
-	trailer  call.Header
+	trailer  http1.Header
 	fail     error // error of Write and Head
 	upgraded io.ReadWriteCloser
 }
 
-func (w *recorder) Inform(status int, h call.Header) error {
+func (w *recorder) Inform(status int, h http1.Header) error {
 	w.informed = h
 	w.interims = append(w.interims, status)
 	return nil
 }
 
-func (w *recorder) Head(status int, h call.Header, _ int64) error {
+func (w *recorder) Head(status int, h http1.Header, _ int64) error {
 	w.status, w.header, w.begun = status, h, true
 	return w.fail
 }
@@ -105,23 +105,23 @@ func (w *recorder) Write(p []byte) (int, error) {
 	return w.body.Write(p)
 }
 func (w *recorder) Flush() error { w.flushes++; return w.fail }
-func (w *recorder) End(t call.Header) error {
+func (w *recorder) End(t http1.Header) error {
 	w.ended, w.trailer = true, t
 	return w.fail
 }
 func (w *recorder) Begun() bool           { return w.begun }
 func (w *recorder) Bound(context.Context) {}
 func (w *recorder) Unbound()              {}
-func (w *recorder) Upgrade(h call.Header) (io.ReadWriteCloser, error) {
+func (w *recorder) Upgrade(h http1.Header) (io.ReadWriteCloser, error) {
 	w.status, w.header, w.begun = 101, h, true
 	return w.upgraded, w.fail
 }
 
 // request returns a request as a listener makes it.
-func request(method, path, body string, fields ...string) *call.Request {
-	return &call.Request{
+func request(method, path, body string, fields ...string) *http1.Request {
+	return &http1.Request{
 		Method: method, Target: path, Host: "localhost:3500", Header: header(fields...), Length: int64(len(body)),
-		Body: strings.NewReader(body), Interrupt: func() {}, Trailer: func() call.Header { return nil },
+		Body: strings.NewReader(body), Interrupt: func() {}, Trailer: func() http1.Header { return nil },
 	}
 }
 
@@ -178,12 +178,12 @@ func newTarget(t testing.TB, address, settings string) *target.Target {
 }
 
 // makeCall makes one call without a network, and returns its result.
-func makeCall(ctx context.Context, to *target.Target, r *call.Request) (*recorder, CallRecord) {
+func makeCall(ctx context.Context, to *target.Target, r *http1.Request) (*recorder, CallRecord) {
 	w := &recorder{}
 	return w, serveTo(ctx, to, w, r)
 }
 
-func serveTo(ctx context.Context, to *target.Target, w call.ResponseWriter, r *call.Request) (record CallRecord) {
+func serveTo(ctx context.Context, to *target.Target, w http1.ResponseWriter, r *http1.Request) (record CallRecord) {
 	p := Proxy{Guard: Guard{Loopback: true}, Target: only(to), Observe: func(r CallRecord) { record = r }}
 	p.ServeCall(ctx, w, r)
 	return record
@@ -202,7 +202,7 @@ func only(to *target.Target) func(string) (*target.Target, func()) {
 func serve(t testing.TB, p *Proxy, to *target.Target) string {
 	t.Helper()
 	p.Target = only(to)
-	s := &http1.Server{Handler: p, Refuse: func(w call.ResponseWriter, status int, err error) {
+	s := &http1.Server{Handler: p, Refuse: func(w http1.ResponseWriter, status int, err error) {
 		problem := call.NewProblem(call.CodeOf(status), "", err.Error())
 		b := problem.JSON()
 		_ = w.Head(problem.Status, problem.Header(), int64(len(b)))

@@ -7,12 +7,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/target"
 )
 
 func TestRecord_saysWhatBecameOfACall(t *testing.T) {
-	took := trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+	took := trip(func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 		time.Sleep(time.Second)
 		return answer(404, "x"), nil
 	})
@@ -26,7 +27,7 @@ func TestRecord_saysWhatBecameOfACall(t *testing.T) {
 		"no target": {"GET", "/link/canary/", took, CallRecord{
 			Method: "GET", Status: 404, Code: call.UnknownTarget, Mode: "sync", Detail: "there is no target of that name; the configuration lists them under targets",
 		}},
-		"the caller left": {"PUT", "/link/crm/", failing(call.Gone, errBroken), CallRecord{Target: "crm", Method: "PUT", Status: 499, Mode: "sync", Attempts: 1}},
+		"the caller left": {"PUT", "/link/crm/", failing(http1.ReasonGone, errBroken), CallRecord{Target: "crm", Method: "PUT", Status: 499, Mode: "sync", Attempts: 1}},
 		"events":          {"GET", "/link/crm/", always(200, "x", "Content-Type", "text/event-stream"), CallRecord{Target: "crm", Method: "GET", Status: 200, Mode: "stream", Attempts: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -46,7 +47,7 @@ func TestRecord_isOfTheApplicationsLeavingWhereverItShows(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := answer(200, "")
 			a.Body = &parts{}
-			to := newTargetOf(t, "", target.Parts{Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+			to := newTargetOf(t, "", target.Parts{Transport: trip(func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 				return a, nil
 			})})
 			w := failAt(n)
@@ -72,9 +73,9 @@ func (w *failingWriter) use() error {
 	return nil
 }
 
-func (w *failingWriter) Head(int, call.Header, int64) error { w.begun = true; return w.use() }
-func (w *failingWriter) Write(p []byte) (int, error)        { return len(p), w.use() }
-func (w *failingWriter) Flush() error                       { return w.use() }
+func (w *failingWriter) Head(int, http1.Header, int64) error { w.begun = true; return w.use() }
+func (w *failingWriter) Write(p []byte) (int, error)         { return len(p), w.use() }
+func (w *failingWriter) Flush() error                        { return w.use() }
 
 // parts is a body that is read byte by byte.
 type parts struct{}
@@ -94,10 +95,10 @@ func TestProxy_worksWithoutAnObserver(t *testing.T) {
 // L6, https://github.com/golang/go/issues/81320: interim answers lose what is about
 // the connection. L10, CVE-2024-45336: redirects are the application's to follow.
 func TestProxy_passesInterimAnswersRedirectsAndTrailersOn(t *testing.T) {
-	to := newTargetOf(t, "", target.Parts{Transport: trip(func(_ context.Context, _ string, _ *call.Outgoing, interim func(int, call.Header)) (*call.Answer, error) {
+	to := newTargetOf(t, "", target.Parts{Transport: trip(func(_ context.Context, _ string, _ *http1.Outgoing, interim func(int, http1.Header)) (*http1.Answer, error) {
 		interim(103, header("Link", "</a>"))
 		a := answer(302, "moved", "Location", "https://elsewhere.example/")
-		a.Trailer = func() call.Header { return header("X-T", "1") }
+		a.Trailer = func() http1.Header { return header("X-T", "1") }
 		a.Ready = func() bool { return true }
 		return a, nil
 	})})
@@ -126,7 +127,7 @@ func TestProxy_passesTheTrailerOfARequestOn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got bool
-			to := newTargetOf(t, test.settings, target.Parts{Transport: trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+			to := newTargetOf(t, test.settings, target.Parts{Transport: trip(func(_ context.Context, _ string, out *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 				got = out.Trailer != nil
 				return answer(200, ""), nil
 			})})

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/http1"
-	"github.com/lsm/fiso/link/internal/call"
+
 	"github.com/lsm/fiso/link/internal/target"
 )
 
@@ -33,7 +33,7 @@ func TestStream_aConsumerThatPausesIsCutByItsCallAlone(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				to := newTargetOf(t, row.settings, target.Parts{Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+				to := newTargetOf(t, row.settings, target.Parts{Transport: trip(func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 					a := answer(200, body, "Content-Type", row.kind)
 					a.Length = -1
 					return a, nil

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/resilience"
 	"github.com/lsm/fiso/link/internal/target"
@@ -22,19 +23,19 @@ func TestBreaker_countsWhatTheTargetDid(t *testing.T) {
 		up   trip
 		open bool
 	}{
-		"connect":              {failing(call.Connect, errBroken), true},
-		"timeout":              {failing(call.Timeout, errBroken), true},
-		"reset":                {failing(call.Reset, errBroken), true},
-		"going away for ever":  {failingFirst(1000, call.Unserved), true},
-		"going away":           {failingFirst(maxUnserved, call.Unserved), false},
-		"garbage":              {failing(call.Garbage, errBroken), true},
+		"connect":              {failing(http1.ReasonConnect, errBroken), true},
+		"timeout":              {failing(http1.ReasonTimeout, errBroken), true},
+		"reset":                {failing(http1.ReasonReset, errBroken), true},
+		"going away for ever":  {failingFirst(1000, call.ReasonUnserved), true},
+		"going away":           {failingFirst(maxUnserved, call.ReasonUnserved), false},
+		"garbage":              {failing(http1.ReasonGarbage, errBroken), true},
 		"500":                  {status(500), true},
 		"503":                  {status(503), true},
 		"200":                  {status(200), false},
 		"404":                  {status(404), false},
 		"429":                  {status(429), false},
-		"the caller's body":    {failing(call.Body, errBroken), false},
-		"the caller's leaving": {failing(call.Gone, errBroken), false},
+		"the caller's body":    {failing(http1.ReasonBody, errBroken), false},
+		"the caller's leaving": {failing(http1.ReasonGone, errBroken), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			to := newTargetOf(t, "retry: {maxAttempts: 1}\ncircuitBreaker: {failureThreshold: 1}", target.Parts{Transport: test.up})
@@ -47,11 +48,11 @@ func TestBreaker_countsWhatTheTargetDid(t *testing.T) {
 }
 
 // failingFirst fails n times, and then answers.
-func failingFirst(times int, why call.Reason) trip {
+func failingFirst(times int, why http1.Reason) trip {
 	made := 0
-	return func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+	return func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 		if made++; made <= times {
-			return nil, &call.Error{Reason: why, Err: errBroken}
+			return nil, &http1.Error{Reason: why, Err: errBroken}
 		}
 		return answer(200, ""), nil
 	}
@@ -61,7 +62,7 @@ func failingFirst(times int, why call.Reason) trip {
 // stayed half-open.
 func TestBreaker_aTrialOfATargetThatTakesNothingFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		to := newTargetOf(t, "retry: {maxAttempts: 1}\ncircuitBreaker: {failureThreshold: 1, resetTimeout: 1s}", target.Parts{Transport: failingFirst(1000, call.Unserved)})
+		to := newTargetOf(t, "retry: {maxAttempts: 1}\ncircuitBreaker: {failureThreshold: 1, resetTimeout: 1s}", target.Parts{Transport: failingFirst(1000, call.ReasonUnserved)})
 		makeCall(t.Context(), to, request("GET", "/link/crm/", ""))
 		time.Sleep(time.Second)
 		if s := to.Breaker.State(); s != resilience.HalfOpen {
@@ -80,9 +81,9 @@ func TestBreaker_everyTrialGivesItsPlaceBack(t *testing.T) {
 	var renewing *credential
 	for name, up := range map[string]trip{
 		"4xx":               always(404, ""),
-		"the caller left":   failing(call.Gone, errBroken),
-		"the caller's body": failing(call.Body, errBroken),
-		"a panic": func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+		"the caller left":   failing(http1.ReasonGone, errBroken),
+		"the caller's body": failing(http1.ReasonBody, errBroken),
+		"a panic": func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 			panic("transport")
 		},
 		"401, renewed":        always(401, ""),
@@ -105,7 +106,7 @@ func TestBreaker_everyTrialGivesItsPlaceBack(t *testing.T) {
 				p := &picks{}
 				to := newTargetOf(t, "retry: {maxAttempts: 1}\ncircuitBreaker: {failureThreshold: 1, successThreshold: 1}", target.Parts{
 					Credential: renewing, Endpoints: p,
-					Transport: trip(func(ctx context.Context, e string, out *call.Outgoing, interim func(int, call.Header)) (*call.Answer, error) {
+					Transport: trip(func(ctx context.Context, e string, out *http1.Outgoing, interim func(int, http1.Header)) (*http1.Answer, error) {
 						return current(ctx, e, out, interim)
 					})})
 				permit, _, _ := to.Breaker.Allow()
@@ -129,7 +130,7 @@ func TestBreaker_everyTrialGivesItsPlaceBack(t *testing.T) {
 func TestPermits_areGivenBackWhenARenewalPanics(t *testing.T) {
 	p, closed := &picks{}, 0
 	cred := &credential{renew: func() { panic("renewal") }}
-	to := newTargetOf(t, "", target.Parts{Credential: cred, Endpoints: p, Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+	to := newTargetOf(t, "", target.Parts{Credential: cred, Endpoints: p, Transport: trip(func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 		a := answer(401, "")
 		a.Body = &closing{Reader: a.Body, closed: &closed}
 		return a, nil
@@ -147,7 +148,7 @@ func TestTarget_isReleasedExactlyOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			found, released := 0, 0
 			change := test.change
-			test.change = func(p *Proxy, to *target.Target, r *call.Request) {
+			test.change = func(p *Proxy, to *target.Target, r *http1.Request) {
 				if change != nil {
 					change(p, to, r)
 				}
@@ -169,7 +170,7 @@ func TestTarget_isReleasedExactlyOnce(t *testing.T) {
 
 func TestConcurrency_isThatOfCallsUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		to := newTargetOf(t, "maxConcurrent: 2", target.Parts{Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+		to := newTargetOf(t, "maxConcurrent: 2", target.Parts{Transport: trip(func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 			time.Sleep(time.Second)
 			return answer(200, ""), nil
 		})})
@@ -216,7 +217,7 @@ func TestRenew_happensOnceACallAndIsNoAttempt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			requests := 0
 			cred := &credential{field: "Authorization", renewed: test.renewed}
-			parts := target.Parts{Credential: cred, Transport: trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+			parts := target.Parts{Credential: cred, Transport: trip(func(_ context.Context, _ string, out *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 				if got, err := sentBody(out); got != test.body || err != nil {
 					t.Errorf("the body was %q, %v", got, err)
 				}
@@ -281,7 +282,7 @@ func TestRenew_endsWhereMeanwhileMoreWasReadThanIsKept(t *testing.T) {
 	var reading sync.WaitGroup
 	more := make(chan struct{})
 	cred := &credential{renewed: true, renew: func() { close(more); reading.Wait() }}
-	to := newTargetOf(t, "retry: {maxBodyBytes: 4}", target.Parts{Credential: cred, Transport: streaming(func(_ context.Context, out *call.Outgoing) (*call.Answer, error) {
+	to := newTargetOf(t, "retry: {maxBodyBytes: 4}", target.Parts{Credential: cred, Transport: streaming(func(_ context.Context, out *http1.Outgoing) (*http1.Answer, error) {
 		reading.Go(func() {
 			defer func() { _ = out.Body.Close() }() // the test is over
 			<-more

@@ -11,14 +11,15 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/target"
 )
 
 // failing is a transport that always fails.
-func failing(reason call.Reason, err error) trip {
-	return func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
-		return nil, &call.Error{Reason: reason, Sent: true, Err: err}
+func failing(reason http1.Reason, err error) trip {
+	return func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
+		return nil, &http1.Error{Reason: reason, Sent: true, Err: err}
 	}
 }
 
@@ -29,28 +30,28 @@ type problemCase struct {
 	up       trip
 	method   string
 	path     string
-	change   func(p *Proxy, to *target.Target, r *call.Request)
+	change   func(p *Proxy, to *target.Target, r *http1.Request)
 	code     call.Code
 	status   int
 	after    string // Retry-After
 }
 
 func problems() map[string]problemCase {
-	opened := func(_ *Proxy, to *target.Target, _ *call.Request) {
+	opened := func(_ *Proxy, to *target.Target, _ *http1.Request) {
 		for range 5 {
 			permit, _, _ := to.Breaker.Allow()
 			permit.Done(1)
 		}
 	}
-	breaking := func(err error) func(*Proxy, *target.Target, *call.Request) {
-		return func(_ *Proxy, _ *target.Target, r *call.Request) {
+	breaking := func(err error) func(*Proxy, *target.Target, *http1.Request) {
+		return func(_ *Proxy, _ *target.Target, r *http1.Request) {
 			r.Body, r.Length = io.MultiReader(strings.NewReader("a"), &failingReader{err}), 5
 		}
 	}
 	topic := "protocol: kafka\nkafka: {topic: t}"
 	return map[string]problemCase{
-		"host": {code: call.HostNotAllowed, status: 403, change: func(_ *Proxy, _ *target.Target, r *call.Request) { r.Host = "evil.example" }},
-		"origin": {code: call.OriginNotAllowed, status: 403, change: func(_ *Proxy, _ *target.Target, r *call.Request) {
+		"host": {code: call.HostNotAllowed, status: 403, change: func(_ *Proxy, _ *target.Target, r *http1.Request) { r.Host = "evil.example" }},
+		"origin": {code: call.OriginNotAllowed, status: 403, change: func(_ *Proxy, _ *target.Target, r *http1.Request) {
 			r.Header.Add("Origin", "https://evil.example")
 		}},
 		"not below /link/":     {path: "/health", code: call.UnknownTarget, status: 404},
@@ -64,29 +65,29 @@ func problems() map[string]problemCase {
 		"CONNECT":              {method: "CONNECT", code: call.MethodNotAllowed, status: 403},
 		"trace":                {method: "trace", code: call.MethodNotAllowed, status: 403},
 		"rate": {settings: "rateLimit: {requestsPerSecond: 0.1, burst: 1}", code: call.RateLimited, status: 429, after: "10",
-			change: func(_ *Proxy, to *target.Target, _ *call.Request) { to.Rate.Allow() }},
+			change: func(_ *Proxy, to *target.Target, _ *http1.Request) { to.Rate.Allow() }},
 		"concurrency": {settings: "maxConcurrent: 1", code: call.TooManyCalls, status: 503, after: "1",
-			change: func(_ *Proxy, to *target.Target, _ *call.Request) { to.Concurrency.TryAcquire() }},
+			change: func(_ *Proxy, to *target.Target, _ *http1.Request) { to.Concurrency.TryAcquire() }},
 		"breaker":       {change: opened, code: call.CircuitOpen, status: 503, after: "30"},
 		"no credential": {cred: &credential{apply: func(context.Context) error { return errors.New("canary-secret") }}, code: call.CredentialUnavailable, status: 502},
 		"credential expired": {cred: &credential{apply: func(context.Context) error {
 			return &target.CredentialError{Code: call.CredentialExpired, Err: errBroken}
 		}}, code: call.CredentialExpired, status: 502},
-		"connect":            {up: failing(call.Connect, errBroken), code: call.ConnectFailed, status: 502},
-		"reset":              {up: failing(call.Reset, errBroken), code: call.UpstreamReset, status: 502},
-		"going away":         {up: failing(call.Unserved, errBroken), code: call.UpstreamReset, status: 502},
-		"garbage":            {up: failing(call.Garbage, errBroken), code: call.UpstreamGarbage, status: 502},
-		"timeout":            {up: failing(call.Timeout, errBroken), code: call.UpstreamTimeout, status: 504},
-		"body":               {up: failing(call.Body, errors.New("canary-body")), code: call.BadRequest, status: 400},
+		"connect":            {up: failing(http1.ReasonConnect, errBroken), code: call.ConnectFailed, status: 502},
+		"reset":              {up: failing(http1.ReasonReset, errBroken), code: call.UpstreamReset, status: 502},
+		"going away":         {up: failing(call.ReasonUnserved, errBroken), code: call.UpstreamReset, status: 502},
+		"garbage":            {up: failing(http1.ReasonGarbage, errBroken), code: call.UpstreamGarbage, status: 502},
+		"timeout":            {up: failing(http1.ReasonTimeout, errBroken), code: call.UpstreamTimeout, status: 504},
+		"body":               {up: failing(http1.ReasonBody, errors.New("canary-body")), code: call.BadRequest, status: 400},
 		"a body that breaks": {method: "POST", change: breaking(errors.New("canary-body")), code: call.BadRequest, status: 400},
 		"a body too slow":    {method: "POST", change: breaking(os.ErrDeadlineExceeded), code: call.RequestTimeout, status: 408},
 		"publish":            {settings: topic, code: call.AsyncUnavailable, status: 503},
-		"publish says so itself": {settings: topic, code: call.BodyTooLarge, status: 413, change: func(p *Proxy, _ *target.Target, _ *call.Request) {
-			p.Publish = func(context.Context, call.ResponseWriter, *Call) error {
+		"publish says so itself": {settings: topic, code: call.BodyTooLarge, status: 413, change: func(p *Proxy, _ *target.Target, _ *http1.Request) {
+			p.Publish = func(context.Context, http1.ResponseWriter, *Call) error {
 				return Refuse(call.BodyTooLarge, "the body is larger than kafka.maxBodyBytes", 0)
 			}
 		}},
-		"upgrade": {settings: "protocol: h2c", code: call.UpgradeRefused, status: 400, change: func(_ *Proxy, _ *target.Target, r *call.Request) { r.Upgrade = "WebSocket" }},
+		"upgrade": {settings: "protocol: h2c", code: call.UpgradeRefused, status: 400, change: func(_ *Proxy, _ *target.Target, r *http1.Request) { r.Upgrade = "WebSocket" }},
 		"panic":   {cred: &credential{apply: func(context.Context) error { panic("canary-secret") }}, code: call.Internal, status: 500},
 	}
 }
@@ -209,15 +210,15 @@ func TestProblem_doesNotFollowAnAnswerThatHasBegun(t *testing.T) {
 		code call.Code
 		want int
 	}{
-		"reset":   {&call.Error{Reason: call.Reset, Err: errBroken}, call.UpstreamReset, 200},
-		"timeout": {&call.Error{Reason: call.Timeout, Err: errBroken}, call.UpstreamTimeout, 200},
-		"gone":    {&call.Error{Reason: call.Gone, Err: errBroken}, "", 499},
+		"reset":   {&http1.Error{Reason: http1.ReasonReset, Err: errBroken}, call.UpstreamReset, 200},
+		"timeout": {&http1.Error{Reason: http1.ReasonTimeout, Err: errBroken}, call.UpstreamTimeout, 200},
+		"gone":    {&http1.Error{Reason: http1.ReasonGone, Err: errBroken}, "", 499},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a := answer(200, "")
 				a.Body, a.Length = io.NopCloser(io.MultiReader(strings.NewReader("half"), &failingReader{test.err})), 8
-				to := newTargetOf(t, "", target.Parts{Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+				to := newTargetOf(t, "", target.Parts{Transport: trip(func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 					time.Sleep(time.Second) // the target takes that time, not the application
 					return a, nil
 				})})
@@ -234,7 +235,7 @@ func TestProblem_doesNotFollowAnAnswerThatHasBegun(t *testing.T) {
 func TestProblem_ofAnAnswerBegunElsewhereIsOnlyRecorded(t *testing.T) {
 	to := newTargetOf(t, "protocol: kafka\nkafka: {topic: t}", target.Parts{})
 	var record CallRecord
-	p := Proxy{Target: only(to), Observe: func(r CallRecord) { record = r }, Publish: func(_ context.Context, w call.ResponseWriter, _ *Call) error {
+	p := Proxy{Target: only(to), Observe: func(r CallRecord) { record = r }, Publish: func(_ context.Context, w http1.ResponseWriter, _ *Call) error {
 		_ = w.Head(202, nil, 5)
 		panic("canary")
 	}}

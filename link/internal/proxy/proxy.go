@@ -34,12 +34,12 @@ type Proxy struct {
 	// Publish answers a call to a target of protocol kafka, and Defer one to be made
 	// later (Prefer: respond-async). Their errors are made by Refuse, or are errors of
 	// the application's connection. nil: such calls are refused.
-	Publish, Defer func(ctx context.Context, w call.ResponseWriter, c *Call) error
+	Publish, Defer func(ctx context.Context, w http1.ResponseWriter, c *Call) error
 }
 
 // Call is a call in progress.
 type Call struct {
-	*call.Request
+	*http1.Request
 	Target *target.Target
 	Path   string // canonical, without the target's base path
 	Query  string
@@ -75,7 +75,7 @@ type CallRecord struct {
 const statusGone = 499
 
 // ServeCall answers one call.
-func (p *Proxy) ServeCall(ctx context.Context, w call.ResponseWriter, r *call.Request) {
+func (p *Proxy) ServeCall(ctx context.Context, w http1.ResponseWriter, r *http1.Request) {
 	c := &Call{Request: r, began: time.Now()}
 	c.record = CallRecord{Method: methodLabel(r.Method), Mode: "sync"}
 	ctx = p.begin(ctx, c)
@@ -95,7 +95,7 @@ func (p *Proxy) observe(c *Call) {
 
 // handleSafely runs walk, and turns a panic into an error: it must not end other calls.
 // The panic value may hold secrets, so it is not shown.
-func (p *Proxy) handleSafely(ctx context.Context, w call.ResponseWriter, c *Call, walk func(*Proxy, context.Context, call.ResponseWriter, *Call) error) (err error) {
+func (p *Proxy) handleSafely(ctx context.Context, w http1.ResponseWriter, c *Call, walk func(*Proxy, context.Context, http1.ResponseWriter, *Call) error) (err error) {
 	defer func() {
 		if recover() != nil {
 			c.record.Stack = string(debug.Stack())
@@ -116,7 +116,7 @@ func methodLabel(m string) string {
 
 // handle makes the call to a target and returns its answer. Its error is a *refusal, or
 // an error of the application's connection.
-func (p *Proxy) handle(ctx context.Context, w call.ResponseWriter, c *Call) error {
+func (p *Proxy) handle(ctx context.Context, w http1.ResponseWriter, c *Call) error {
 	if code, detail := p.Guard.refuse(c.Request); code != "" {
 		return &refusal{code: code, detail: detail}
 	}
@@ -161,7 +161,7 @@ func acquire(t *target.Target, accepted bool) (place *resilience.Concurrency, er
 	return places, nil
 }
 
-func handled(ctx context.Context, by func(context.Context, call.ResponseWriter, *Call) error, w call.ResponseWriter, c *Call) error {
+func handled(ctx context.Context, by func(context.Context, http1.ResponseWriter, *Call) error, w http1.ResponseWriter, c *Call) error {
 	if by == nil {
 		return &refusal{code: call.AsyncUnavailable, detail: "no connection to Kafka was set up"}
 	}
@@ -169,7 +169,7 @@ func handled(ctx context.Context, by func(context.Context, call.ResponseWriter, 
 }
 
 // prefersAsync reports whether the application wants its call made later (RFC 7240).
-func prefersAsync(h call.Header) bool {
+func prefersAsync(h http1.Header) bool {
 	for member := range h.Tokens("Prefer") {
 		name, _, _ := strings.Cut(member, ";")
 		if http1.Same(strings.TrimRight(name, " \t"), "respond-async") {
@@ -237,7 +237,7 @@ func Refuse(code call.Code, detail string, after time.Duration) error {
 }
 
 // answerError answers with a problem, if the answer has not begun.
-func (p *Proxy) answerError(w call.ResponseWriter, c *Call, err error) {
+func (p *Proxy) answerError(w http1.ResponseWriter, c *Call, err error) {
 	var r *refusal
 	if !errors.As(err, &r) {
 		c.record.Status = statusGone

@@ -20,7 +20,7 @@ var (
 
 // streamResponse streams an answer to the application. What has arrived is forwarded
 // before waiting for more.
-func (c *Call) streamResponse(ctx context.Context, w call.ResponseWriter, a *call.Answer, m *attempts) error {
+func (c *Call) streamResponse(ctx context.Context, w http1.ResponseWriter, a *http1.Answer, m *attempts) error {
 	limit := &m.limit
 	defer func() { _ = a.Body.Close() }() // if the body was read, the connection is reused, else closed
 	c.record.Status = a.Status
@@ -39,7 +39,7 @@ func (c *Call) streamResponse(ctx context.Context, w call.ResponseWriter, a *cal
 	if err := c.copyBody(w, a, m); err != nil {
 		return err
 	}
-	var trailer call.Header
+	var trailer http1.Header
 	if a.Trailer != nil {
 		trailer = a.Trailer()
 		trailer.Del(call.ErrorField)
@@ -49,7 +49,7 @@ func (c *Call) streamResponse(ctx context.Context, w call.ResponseWriter, a *cal
 }
 
 // isStream reports whether an answer may last without limit.
-func isStream(a *call.Answer) bool {
+func isStream(a *http1.Answer) bool {
 	return a.Header.IsEventStream() || responseBegins(a.Header.Get("Content-Type"), "application/grpc")
 }
 
@@ -57,7 +57,7 @@ func responseBegins(s, with string) bool {
 	return len(s) >= len(with) && http1.Same(s[:len(with)], with)
 }
 
-func (c *Call) copyBody(w call.ResponseWriter, a *call.Answer, m *attempts) error {
+func (c *Call) copyBody(w http1.ResponseWriter, a *http1.Answer, m *attempts) error {
 	limit := &m.limit
 	buffers := &smallBuffers
 	if a.Length > 16<<10 {
@@ -114,11 +114,11 @@ var errCallerSlow = &refusal{code: call.RequestTimeout, detail: "the application
 // 8). It says nothing about the target if a stream paused too long, if the application
 // was slow, or if the answer has no length: that may be an unrecognised stream, which
 // the application reads for longer than timeout.
-func (c *Call) breakResponse(limit *callLimit, a *call.Answer, err error) error {
+func (c *Call) breakResponse(limit *callLimit, a *http1.Answer, err error) error {
 	switch call.ReasonOf(err) {
-	case call.Gone, call.Body:
+	case http1.ReasonGone, http1.ReasonBody:
 		return err
-	case call.Timeout:
+	case http1.ReasonTimeout:
 		stream := c.record.Mode == "stream"
 		if !stream && limit.callerSlowSince(waitMark{}) {
 			c.callerCut = true
@@ -134,7 +134,7 @@ func (c *Call) breakResponse(limit *callLimit, a *call.Answer, err error) error 
 }
 
 // tunnel copies a WebSocket in both directions until one side ends it.
-func (c *Call) tunnel(ctx context.Context, w call.ResponseWriter, a *call.Answer, limit *callLimit) error {
+func (c *Call) tunnel(ctx context.Context, w http1.ResponseWriter, a *http1.Answer, limit *callLimit) error {
 	c.record.Mode = "stream"
 	limit.becomeStream(c.Target.Retired, c.Target.Spec.Timeouts.Idle)
 	defer func() { _ = a.Upgraded.Close() }() // ends the target's side

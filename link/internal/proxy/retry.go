@@ -8,12 +8,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/resilience"
 )
 
 // shouldRetry reports whether another attempt is safe and wanted, and after what wait.
-func (m *attempts) shouldRetry(ctx context.Context, a *call.Answer, err error) (time.Duration, bool) {
+func (m *attempts) shouldRetry(ctx context.Context, a *http1.Answer, err error) (time.Duration, bool) {
 	t, attempts := m.c.Target, m.c.record.Attempts
 	if attempts >= t.Spec.Retry.MaxAttempts || ctx.Err() != nil {
 		return 0, false
@@ -21,7 +22,7 @@ func (m *attempts) shouldRetry(ctx context.Context, a *call.Answer, err error) (
 	var wanted bool
 	sent, asked := true, time.Duration(0)
 	if err != nil {
-		var failed *call.Error
+		var failed *http1.Error
 		if !errors.As(err, &failed) {
 			return 0, false // fiso-link's own refusal: circuit open, no credential
 		}
@@ -53,14 +54,14 @@ const (
 // sent again at once, on another connection if that one is closing. It is not a retry:
 // it counts neither as an attempt nor in the budget.
 func (m *attempts) resendAtOnce(ctx context.Context, err error) bool {
-	var failed *call.Error
+	var failed *http1.Error
 	if !errors.As(err, &failed) || failed.Sent || ctx.Err() != nil {
 		return false
 	}
 	count, most := &m.unprocessed.unserved, maxUnserved
 	switch failed.Reason {
-	case call.Unserved:
-	case call.Refused:
+	case call.ReasonUnserved:
+	case call.ReasonRefused:
 		count, most = &m.unprocessed.refused, maxRefused
 	default:
 		return false

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/resilience"
 	"github.com/lsm/fiso/link/internal/target"
@@ -22,18 +23,18 @@ import (
 // stage is a point at which an attempt fails.
 type stage struct {
 	name   string
-	reason call.Reason // "": status
+	reason http1.Reason // "": status
 	sent   bool
 	status int
 	again  bool // another attempt may help
 }
 
 var stages = []stage{
-	{"no connection", call.Connect, false, 0, true},
-	{"closed before a byte", call.Reset, false, 0, true},
-	{"broken after the request", call.Reset, true, 0, true},
-	{"no answer in time", call.Timeout, true, 0, true},
-	{"garbage", call.Garbage, true, 0, true},
+	{"no connection", http1.ReasonConnect, false, 0, true},
+	{"closed before a byte", http1.ReasonReset, false, 0, true},
+	{"broken after the request", http1.ReasonReset, true, 0, true},
+	{"no answer in time", http1.ReasonTimeout, true, 0, true},
+	{"garbage", http1.ReasonGarbage, true, 0, true},
 	{"503", "", true, 503, true},
 	{"429", "", true, 429, true},
 	{"500, which is not in on", "", true, 500, false},
@@ -76,7 +77,7 @@ func TestRetry_reachesTheTargetNoMoreThanIsSafe(t *testing.T) {
 
 func retries(t *testing.T, method, key string, unsafe bool, s stage, body string, chunked, kept bool) {
 	attempts, executed := 0, 0
-	up := trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+	up := trip(func(_ context.Context, _ string, out *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 		attempts++
 		if s.sent {
 			executed++
@@ -88,7 +89,7 @@ func retries(t *testing.T, method, key string, unsafe bool, s stage, body string
 			}
 		}
 		if s.reason != "" {
-			return nil, &call.Error{Reason: s.reason, Sent: s.sent, Err: errBroken}
+			return nil, &http1.Error{Reason: s.reason, Sent: s.sent, Err: errBroken}
 		}
 		return answer(s.status, ""), nil
 	})
@@ -120,26 +121,26 @@ func retries(t *testing.T, method, key string, unsafe bool, s stage, body string
 // retry settings, and is not a retry; but not without limit.
 func TestRetry_whatATargetNeverTookIsNoRetry(t *testing.T) {
 	for name, test := range map[string]struct {
-		reason call.Reason
+		reason http1.Reason
 		times  int
 		body   string
 		want   int // status
 		reach  int // number of attempts
 	}{
-		"a connection that goes away":       {call.Unserved, 1, "x", 200, 2},
-		"many that do":                      {call.Unserved, 40, "x", 200, 41},
-		"nothing but such":                  {call.Unserved, 1000, "x", 502, maxUnserved + 1},
-		"a refusal":                         {call.Refused, 1, "x", 200, 2},
-		"two":                               {call.Refused, 2, "x", 502, 2},
-		"closed, which is another matter":   {call.Reset, 1, "x", 502, 1},
-		"a body of which too much was read": {call.Unserved, 1, "0123456789abcdefX", 502, 1},
+		"a connection that goes away":       {call.ReasonUnserved, 1, "x", 200, 2},
+		"many that do":                      {call.ReasonUnserved, 40, "x", 200, 41},
+		"nothing but such":                  {call.ReasonUnserved, 1000, "x", 502, maxUnserved + 1},
+		"a refusal":                         {call.ReasonRefused, 1, "x", 200, 2},
+		"two":                               {call.ReasonRefused, 2, "x", 502, 2},
+		"closed, which is another matter":   {http1.ReasonReset, 1, "x", 502, 1},
+		"a body of which too much was read": {call.ReasonUnserved, 1, "0123456789abcdefX", 502, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			made := 0
-			up := trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+			up := trip(func(_ context.Context, _ string, out *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 				got, err := sentBody(out)
 				if made++; made <= test.times {
-					return nil, &call.Error{Reason: test.reason, Err: errBroken}
+					return nil, &http1.Error{Reason: test.reason, Err: errBroken}
 				}
 				if got != test.body || err != nil {
 					t.Errorf("the body is %q, %v", got, err)
@@ -177,11 +178,11 @@ func TestRetry_doesNotCountOnAKeyThatDoesNotGoOn(t *testing.T) {
 }
 
 // calls makes one call in virtual time, and returns the time of each attempt.
-func calls(t *testing.T, settings string, up func(n int) (*call.Answer, error)) (w *recorder, record CallRecord, at []time.Duration, took time.Duration) {
+func calls(t *testing.T, settings string, up func(n int) (*http1.Answer, error)) (w *recorder, record CallRecord, at []time.Duration, took time.Duration) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		to := newTargetOf(t, settings, target.Parts{Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+		to := newTargetOf(t, settings, target.Parts{Transport: trip(func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 			at = append(at, time.Since(began))
 			return up(len(at))
 		})})
@@ -212,7 +213,7 @@ func TestRetry_waitsAsLongAsTheTargetAsks(t *testing.T) {
 		"longer than what is left later": {"timeout: 5s\nretry: {initialInterval: 1s}", func() string { return "3" }, 2, 3 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, _, at, took := calls(t, test.settings, func(int) (*call.Answer, error) { return answer(503, "busy", "Retry-After", test.after()), nil })
+			w, _, at, took := calls(t, test.settings, func(int) (*http1.Answer, error) { return answer(503, "busy", "Retry-After", test.after()), nil })
 			if w.status != 503 || w.body.String() != "busy" || !w.ended || w.header.Get("fiso-error") != "" {
 				t.Errorf("the application saw %d %q", w.status, w.body.String())
 			}
@@ -227,8 +228,8 @@ func TestRetry_waitsAsLongAsTheTargetAsks(t *testing.T) {
 }
 
 func TestRetry_hasTheAnswerAtOnceWhereItsOwnWaitWouldPassTheDeadline(t *testing.T) {
-	w, record, at, took := calls(t, "timeout: 1s\nretry: {initialInterval: 800ms, backoff: constant, jitter: 0}", func(int) (*call.Answer, error) {
-		return nil, &call.Error{Reason: call.Connect, Err: errBroken}
+	w, record, at, took := calls(t, "timeout: 1s\nretry: {initialInterval: 800ms, backoff: constant, jitter: 0}", func(int) (*http1.Answer, error) {
+		return nil, &http1.Error{Reason: http1.ReasonConnect, Err: errBroken}
 	})
 	if len(at) != 2 || took != 800*time.Millisecond || w.status != 502 || record.Code != call.ConnectFailed {
 		t.Error(at, took, w.status, record.Code)
@@ -239,13 +240,13 @@ func TestRetry_theTotalTimeCountsAttemptsAndWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		attempts := 0
 		to := newTargetOf(t, "timeout: 5s\nretry: {maxAttempts: 9, initialInterval: 1s, backoff: constant, jitter: 0}", target.Parts{
-			Transport: trip(func(ctx context.Context, _ string, _ *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+			Transport: trip(func(ctx context.Context, _ string, _ *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 				attempts++
 				select {
 				case <-time.After(1500 * time.Millisecond):
 					return answer(503, ""), nil
 				case <-ctx.Done():
-					return nil, &call.Error{Reason: call.Connect, Err: ctx.Err()} // as transports report an interrupted connect
+					return nil, &http1.Error{Reason: http1.ReasonConnect, Err: ctx.Err()} // as transports report an interrupted connect
 				}
 			})})
 		began := time.Now()
@@ -258,11 +259,11 @@ func TestRetry_theTotalTimeCountsAttemptsAndWaits(t *testing.T) {
 }
 
 func TestRetry_aCallThatIsCutByItsTotalTimeIsATimeout(t *testing.T) {
-	for _, reason := range []call.Reason{call.Connect, call.Timeout} {
+	for _, reason := range []http1.Reason{http1.ReasonConnect, http1.ReasonTimeout} {
 		synctest.Test(t, func(t *testing.T) {
-			to := newTargetOf(t, "timeout: 5s", target.Parts{Transport: trip(func(ctx context.Context, _ string, _ *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+			to := newTargetOf(t, "timeout: 5s", target.Parts{Transport: trip(func(ctx context.Context, _ string, _ *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 				<-ctx.Done()
-				return nil, &call.Error{Reason: reason, Sent: true, Err: ctx.Err()}
+				return nil, &http1.Error{Reason: reason, Sent: true, Err: ctx.Err()}
 			})})
 			began := time.Now()
 			w, record := makeCall(t.Context(), to, request("GET", "/link/crm/", ""))
@@ -277,13 +278,13 @@ func TestRetry_perAttemptEndsWithTheHeadOfTheAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		attempts := 0
 		to := newTargetOf(t, "retry: {initialInterval: 1s, jitter: 0}\ntimeouts: {perAttempt: 2s}", target.Parts{
-			Transport: trip(func(ctx context.Context, _ string, _ *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+			Transport: trip(func(ctx context.Context, _ string, _ *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 				if attempts++; attempts == 1 {
 					<-ctx.Done()
 					if !limitEnded(ctx) {
 						t.Error("it ended as if the application had left")
 					}
-					return nil, &call.Error{Reason: call.Timeout, Sent: true, Err: ctx.Err()}
+					return nil, &http1.Error{Reason: http1.ReasonTimeout, Sent: true, Err: ctx.Err()}
 				}
 				a := answer(200, "")
 				a.Length, a.Body = -1, io.NopCloser(&slow{ctx: ctx, every: 3 * time.Second, left: 3})
@@ -301,7 +302,7 @@ func TestRetry_anAnswerThatComesTogetherWithItsTimeoutIsNotUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		closed := 0
 		to := newTargetOf(t, "retry: {initialInterval: 1s}\ntimeouts: {perAttempt: 2s}", target.Parts{
-			Transport: trip(func(ctx context.Context, _ string, _ *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+			Transport: trip(func(ctx context.Context, _ string, _ *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 				<-ctx.Done()
 				a := answer(200, "x")
 				a.Body = &closing{Reader: a.Body, closed: &closed}
@@ -321,14 +322,14 @@ func TestRetry_anUpgradeIsAskedForAgainWhereNothingWasSent(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			var asked []string
 			to := newTargetOf(t, "retry: {initialInterval: 1ms}", target.Parts{
-				Transport: trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+				Transport: trip(func(_ context.Context, _ string, out *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 					if asked = append(asked, out.Upgrade); len(asked) > 1 {
 						return answer(426, ""), nil
 					}
 					if s.status > 0 {
 						return answer(s.status, ""), nil
 					}
-					return nil, &call.Error{Reason: s.reason, Sent: s.sent, Err: errors.New("broken")}
+					return nil, &http1.Error{Reason: s.reason, Sent: s.sent, Err: errors.New("broken")}
 				})})
 			r := request("GET", "/link/crm/", "")
 			r.Upgrade = "websocket"
@@ -349,7 +350,7 @@ func TestRetry_anUpgradeThatComesTogetherWithItsTimeoutIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up, far := net.Pipe()
 		to := newTargetOf(t, "timeouts: {perAttempt: 2s}", target.Parts{
-			Transport: trip(func(ctx context.Context, _ string, _ *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+			Transport: trip(func(ctx context.Context, _ string, _ *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 				<-ctx.Done()
 				a := answer(101, "")
 				a.Upgraded = far
@@ -384,9 +385,9 @@ func (s *slow) Read(p []byte) (int, error) {
 		return copy(p, "."), nil
 	case <-s.ctx.Done():
 		if limitEnded(s.ctx) {
-			return 0, &call.Error{Reason: call.Timeout, Sent: true, Err: s.ctx.Err()}
+			return 0, &http1.Error{Reason: http1.ReasonTimeout, Sent: true, Err: s.ctx.Err()}
 		}
-		return 0, &call.Error{Reason: call.Gone, Sent: true, Err: s.ctx.Err()}
+		return 0, &http1.Error{Reason: http1.ReasonGone, Sent: true, Err: s.ctx.Err()}
 	}
 }
 
@@ -399,7 +400,7 @@ func (c *closing) Close() error { *c.closed++; return nil }
 
 func TestRetry_closesEveryAnswerThatTheApplicationDoesNotSee(t *testing.T) {
 	var ends [3]int
-	_, _, at, _ := calls(t, "", func(n int) (*call.Answer, error) {
+	_, _, at, _ := calls(t, "", func(n int) (*http1.Answer, error) {
 		a := answer(503, "x")
 		a.Body = &closing{Reader: a.Body, closed: &ends[n-1]}
 		return a, nil
@@ -436,9 +437,9 @@ func (*picks) Close() {}
 func TestRetry_goesToAnotherEndpointFirst(t *testing.T) {
 	var at []string
 	p := &picks{}
-	to := newTargetOf(t, "", target.Parts{Endpoints: p, Transport: trip(func(_ context.Context, endpoint string, _ *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+	to := newTargetOf(t, "", target.Parts{Endpoints: p, Transport: trip(func(_ context.Context, endpoint string, _ *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 		at = append(at, endpoint)
-		return nil, &call.Error{Reason: call.Connect, Err: errBroken}
+		return nil, &http1.Error{Reason: http1.ReasonConnect, Err: errBroken}
 	})})
 	makeCall(t.Context(), to, request("POST", "/link/crm/", "x"))
 	if strings.Join(at, "") != "abc" || p.out != 0 || len(p.outcomes) != 3 || p.outcomes[0] != resilience.Failure {
@@ -460,7 +461,7 @@ func TestRetry_staysWithinItsBudgetWhileItWaits(t *testing.T) {
 		var mu sync.Mutex
 		attempts := 0
 		to := newTargetOf(t, "circuitBreaker: {enabled: false}\nretry: {initialInterval: 5s, maxAttempts: 2, jitter: 0, budget: 0.1}", target.Parts{
-			Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+			Transport: trip(func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 				mu.Lock()
 				defer mu.Unlock()
 				attempts++
@@ -481,7 +482,7 @@ func TestRetry_countsEachRetryOfACallInItsBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		attempts := 0
 		to := newTargetOf(t, "circuitBreaker: {enabled: false}\nretry: {initialInterval: 10ms, maxAttempts: 5, jitter: 0, budget: 0.2}", target.Parts{
-			Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+			Transport: trip(func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 				attempts++
 				return answer(503, ""), nil
 			})})
@@ -497,7 +498,7 @@ func TestRetry_countsEachRetryOfACallInItsBudget(t *testing.T) {
 }
 
 func TestRetry_noBudgetIsNoRetry(t *testing.T) {
-	w, _, at, _ := calls(t, "retry: {budget: 0}", func(int) (*call.Answer, error) { return answer(503, "x"), nil })
+	w, _, at, _ := calls(t, "retry: {budget: 0}", func(int) (*http1.Answer, error) { return answer(503, "x"), nil })
 	if len(at) != 1 || w.body.String() != "x" {
 		t.Error(at, w.body.String())
 	}
@@ -507,7 +508,7 @@ func TestRetry_endsWhereTheBreakerOpens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var to *target.Target
 		attempts := 0
-		to = newTargetOf(t, "circuitBreaker: {failureThreshold: 1}\nretry: {maxAttempts: 9}", target.Parts{Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+		to = newTargetOf(t, "circuitBreaker: {failureThreshold: 1}\nretry: {maxAttempts: 9}", target.Parts{Transport: trip(func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 			if attempts++; attempts == 2 {
 				another, _, _ := to.Breaker.Allow()
 				another.Done(resilience.Failure)
@@ -525,7 +526,7 @@ func TestRetry_endsWithItsApplication(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		attempts := 0
-		to := newTargetOf(t, "retry: {initialInterval: 5s}", target.Parts{Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+		to := newTargetOf(t, "retry: {initialInterval: 5s}", target.Parts{Transport: trip(func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 			attempts++
 			time.AfterFunc(time.Second, cancel)
 			return answer(503, ""), nil
@@ -543,7 +544,7 @@ func TestRetry_hasTheBodyWholeWhateverTheAttemptBeforeStillReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var reading sync.WaitGroup
 		attempts, got := 0, ""
-		to := newTargetOf(t, "retry: {initialInterval: 1s, jitter: 0, maxBodyBytes: 4}", target.Parts{Transport: streaming(func(_ context.Context, out *call.Outgoing) (*call.Answer, error) {
+		to := newTargetOf(t, "retry: {initialInterval: 1s, jitter: 0, maxBodyBytes: 4}", target.Parts{Transport: streaming(func(_ context.Context, out *http1.Outgoing) (*http1.Answer, error) {
 			if attempts++; attempts == 1 {
 				read(t, out.Body, "1")
 				reading.Go(func() {

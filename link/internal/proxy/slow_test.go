@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/resilience"
 	"github.com/lsm/fiso/link/internal/target"
@@ -34,7 +35,7 @@ func (w *sluggish) Write(p []byte) (int, error) {
 }
 
 // trickle is a body that sends a byte now and then.
-func trickle(every time.Duration, n int) *call.Request {
+func trickle(every time.Duration, n int) *http1.Request {
 	r := request("POST", "/link/crm/", "")
 	left := make(chan struct{})
 	r.Length, r.Interrupt = -1, func() { close(left) }
@@ -54,8 +55,8 @@ func trickle(every time.Duration, n int) *call.Request {
 }
 
 // reading is a target that reads the whole body of the request, and answers on demand.
-func reading(answered func(ctx context.Context) (*call.Answer, error)) streaming {
-	return func(ctx context.Context, out *call.Outgoing) (*call.Answer, error) {
+func reading(answered func(ctx context.Context) (*http1.Answer, error)) streaming {
+	return func(ctx context.Context, out *http1.Outgoing) (*http1.Answer, error) {
 		read := make(chan struct{})
 		go func() {
 			defer func() { _ = out.Body.Close() }() // reading is over
@@ -67,19 +68,19 @@ func reading(answered func(ctx context.Context) (*call.Answer, error)) streaming
 		case <-read:
 			return answered(ctx)
 		case <-ctx.Done():
-			return nil, &call.Error{Reason: call.Timeout, Sent: true, Err: ctx.Err()}
+			return nil, &http1.Error{Reason: http1.ReasonTimeout, Sent: true, Err: ctx.Err()}
 		}
 	}
 }
 
-func silence(ctx context.Context) (*call.Answer, error) {
+func silence(ctx context.Context) (*http1.Answer, error) {
 	<-ctx.Done()
-	return nil, &call.Error{Reason: call.Timeout, Sent: true, Err: ctx.Err()}
+	return nil, &http1.Error{Reason: http1.ReasonTimeout, Sent: true, Err: ctx.Err()}
 }
 
 // endless is an answer that lasts until the call's time is over.
 func endless(every time.Duration, length int64) trip {
-	return func(ctx context.Context, _ string, _ *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+	return func(ctx context.Context, _ string, _ *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 		a := answer(200, "")
 		a.Length, a.Body = length, io.NopCloser(&slow{ctx: ctx, every: every, left: 1000})
 		return a, nil
@@ -89,11 +90,11 @@ func endless(every time.Duration, length int64) trip {
 // UL4: slowness of the application says nothing about the target, while slowness of the
 // target does.
 func TestBreaker_countsNothingThatASlowApplicationDid(t *testing.T) {
-	get := func() *call.Request { return request("GET", "/link/crm/", "") }
+	get := func() *http1.Request { return request("GET", "/link/crm/", "") }
 	for name, test := range map[string]struct {
 		settings string
 		up       call.Transport
-		request  func() *call.Request
+		request  func() *http1.Request
 		app      *sluggish
 		status   int
 		code     call.Code
@@ -102,26 +103,26 @@ func TestBreaker_countsNothingThatASlowApplicationDid(t *testing.T) {
 		"it reads slowly":                          {"", endless(0, 1000), get, &sluggish{pause: 4 * time.Second}, 200, call.RequestTimeout, resilience.Inconclusive},
 		"it does not read":                         {"", endless(0, 1000), get, &sluggish{pause: 11 * time.Second, fail: os.ErrDeadlineExceeded}, 200, call.RequestTimeout, resilience.Inconclusive},
 		"it left":                                  {"", endless(0, 1000), get, &sluggish{fail: errBroken}, 200, "", resilience.Success},
-		"it sends slowly":                          {"", reading(silence), func() *call.Request { return trickle(3*time.Second, 9) }, nil, 408, call.RequestTimeout, resilience.Inconclusive},
-		"it sends slowly, within perAttempt":       {"timeouts: {perAttempt: 5s}", reading(silence), func() *call.Request { return trickle(3*time.Second, 9) }, nil, 408, call.RequestTimeout, resilience.Inconclusive},
-		"it leaves the target no time":             {"", reading(silence), func() *call.Request { return trickle(3*time.Second, 3) }, nil, 504, call.UpstreamTimeout, resilience.Inconclusive},
-		"it leaves the target time":                {"", reading(silence), func() *call.Request { return trickle(time.Second, 4) }, nil, 504, call.UpstreamTimeout, resilience.Failure},
+		"it sends slowly":                          {"", reading(silence), func() *http1.Request { return trickle(3*time.Second, 9) }, nil, 408, call.RequestTimeout, resilience.Inconclusive},
+		"it sends slowly, within perAttempt":       {"timeouts: {perAttempt: 5s}", reading(silence), func() *http1.Request { return trickle(3*time.Second, 9) }, nil, 408, call.RequestTimeout, resilience.Inconclusive},
+		"it leaves the target no time":             {"", reading(silence), func() *http1.Request { return trickle(3*time.Second, 3) }, nil, 504, call.UpstreamTimeout, resilience.Inconclusive},
+		"it leaves the target time":                {"", reading(silence), func() *http1.Request { return trickle(time.Second, 4) }, nil, 504, call.UpstreamTimeout, resilience.Failure},
 		"it holds a stream not known as one":       {"", endless(3*time.Second, -1), get, nil, 200, call.UpstreamTimeout, resilience.Inconclusive},
 		"the target answers slowly":                {"", endless(3*time.Second, 1000), get, nil, 200, call.UpstreamTimeout, resilience.Failure},
 		"the target answers slowly, it reads fast": {"", endless(3*time.Second, 1000), get, &sluggish{pause: time.Second}, 200, call.UpstreamTimeout, resilience.Failure},
-		"the target gives up waiting for it": {"", streaming(func(_ context.Context, out *call.Outgoing) (*call.Answer, error) {
+		"the target gives up waiting for it": {"", streaming(func(_ context.Context, out *http1.Outgoing) (*http1.Answer, error) {
 			go func() { _, _ = io.Copy(io.Discard, out.Body); _ = out.Body.Close() }()
 			time.Sleep(2 * time.Second)
-			return nil, &call.Error{Reason: call.Reset, Sent: true, Err: errBroken}
-		}), func() *call.Request { return trickle(5*time.Second, 9) }, nil, 502, call.UpstreamReset, resilience.Inconclusive},
-		"the target breaks": {"", streaming(func(_ context.Context, out *call.Outgoing) (*call.Answer, error) {
+			return nil, &http1.Error{Reason: http1.ReasonReset, Sent: true, Err: errBroken}
+		}), func() *http1.Request { return trickle(5*time.Second, 9) }, nil, 502, call.UpstreamReset, resilience.Inconclusive},
+		"the target breaks": {"", streaming(func(_ context.Context, out *http1.Outgoing) (*http1.Answer, error) {
 			go func() { _, _ = io.Copy(io.Discard, out.Body); _ = out.Body.Close() }()
 			time.Sleep(2 * time.Second)
-			return nil, &call.Error{Reason: call.Reset, Sent: true, Err: errBroken}
-		}), func() *call.Request { return trickle(100*time.Millisecond, 99) }, nil, 502, call.UpstreamReset, resilience.Failure},
-		"the target gives up waiting until it reads": {"", trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+			return nil, &http1.Error{Reason: http1.ReasonReset, Sent: true, Err: errBroken}
+		}), func() *http1.Request { return trickle(100*time.Millisecond, 99) }, nil, 502, call.UpstreamReset, resilience.Failure},
+		"the target gives up waiting until it reads": {"", trip(func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 			a := answer(200, "")
-			a.Length, a.Body = 100, io.NopCloser(io.MultiReader(strings.NewReader("half"), broken{&call.Error{Reason: call.Reset, Sent: true, Err: errBroken}}))
+			a.Length, a.Body = 100, io.NopCloser(io.MultiReader(strings.NewReader("half"), broken{&http1.Error{Reason: http1.ReasonReset, Sent: true, Err: errBroken}}))
 			return a, nil
 		}), get, &sluggish{pause: 3 * time.Second}, 200, call.UpstreamReset, resilience.Inconclusive},
 	} {
@@ -166,9 +167,9 @@ func TestBreaker_aStreamThatIsEstablishedIsASuccess(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				release, fails := make(chan struct{}), true
 				to := newTargetOf(t, "retry: {maxAttempts: 1}\ncircuitBreaker: {failureThreshold: 2}", target.Parts{
-					Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+					Transport: trip(func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 						if fails {
-							return nil, &call.Error{Reason: call.Reset, Sent: true, Err: errBroken}
+							return nil, &http1.Error{Reason: http1.ReasonReset, Sent: true, Err: errBroken}
 						}
 						a := answer(200, "", test.fields...)
 						a.Length, a.Body = -1, io.NopCloser(io.MultiReader(strings.NewReader(test.first), until{release}))

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/target"
 )
@@ -143,7 +144,7 @@ func TestStream_endsByIdleAndNotByTotalTime(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				to := newTargetOf(t, "timeout: 10s\ntimeouts: {idle: 30s}", target.Parts{Transport: trip(func(ctx context.Context, _ string, _ *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+				to := newTargetOf(t, "timeout: 10s\ntimeouts: {idle: 30s}", target.Parts{Transport: trip(func(ctx context.Context, _ string, _ *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 					a := answer(200, "", "Content-Type", test.kind)
 					a.Length, a.Body = -1, io.NopCloser(&slow{ctx: ctx, every: test.every, left: test.left})
 					return a, nil
@@ -162,7 +163,7 @@ func TestStream_endsByIdleAndNotByTotalTime(t *testing.T) {
 func TestStream_isNotIdleWhileItsRequestMoves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var upload sync.WaitGroup
-		to := newTargetOf(t, "timeouts: {idle: 30s}", target.Parts{Transport: streaming(func(ctx context.Context, out *call.Outgoing) (*call.Answer, error) {
+		to := newTargetOf(t, "timeouts: {idle: 30s}", target.Parts{Transport: streaming(func(ctx context.Context, out *http1.Outgoing) (*http1.Answer, error) {
 			in, from := io.Pipe()
 			upload.Go(func() {
 				_, _ = io.Copy(io.Discard, out.Body)
@@ -171,7 +172,7 @@ func TestStream_isNotIdleWhileItsRequestMoves(t *testing.T) {
 			})
 			upload.Go(func() {
 				<-ctx.Done()
-				_ = from.CloseWithError(&call.Error{Reason: call.Timeout, Err: ctx.Err()})
+				_ = from.CloseWithError(&http1.Error{Reason: http1.ReasonTimeout, Err: ctx.Err()})
 			})
 			a := answer(200, "", "Content-Type", "application/grpc")
 			a.Length, a.Body = -1, in
@@ -188,9 +189,9 @@ func TestStream_isNotIdleWhileItsRequestMoves(t *testing.T) {
 }
 
 // streaming is a transport that closes the request's body later, by itself.
-type streaming func(context.Context, *call.Outgoing) (*call.Answer, error)
+type streaming func(context.Context, *http1.Outgoing) (*http1.Answer, error)
 
-func (f streaming) RoundTrip(ctx context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+func (f streaming) RoundTrip(ctx context.Context, _ string, out *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 	return f(ctx, out)
 }
 func (streaming) Close() {}

@@ -44,7 +44,7 @@ func isTraceField(name string) bool {
 
 // traceOf returns the trace context of a request. Of several traceparents none is used
 // (W3C Trace Context, section 3.2).
-func traceOf(h call.Header) (parent, state string) {
+func traceOf(h http1.Header) (parent, state string) {
 	several := false
 	for i := range h {
 		if !isTraceField(h[i].Name) {
@@ -154,7 +154,7 @@ func version(http2 bool) attribute.KeyValue {
 
 // beginSpan begins the span of an attempt, if the call has one, and adds its trace
 // context to out.
-func (m *attempts) beginSpan(ctx context.Context, out *call.Outgoing) context.Context {
+func (m *attempts) beginSpan(ctx context.Context, out *http1.Outgoing) context.Context {
 	if m.c.span == nil {
 		return ctx
 	}
@@ -176,7 +176,7 @@ func (m *attempts) beginSpan(ctx context.Context, out *call.Outgoing) context.Co
 }
 
 // setTraceContext replaces the trace context in a header, unless a rule removes it.
-func (c *Call) setTraceContext(h *call.Header, parent, state string) {
+func (c *Call) setTraceContext(h *http1.Header, parent, state string) {
 	if parent == "" || c.Target.Removes(traceparent) {
 		return
 	}
@@ -198,7 +198,7 @@ func (m *attempts) tracePeer(address string) {
 
 // endHead records the head of an answer, or the error. The span continues with the
 // body.
-func (m *attempts) endHead(ctx context.Context, a *call.Answer, err error) {
+func (m *attempts) endHead(ctx context.Context, a *http1.Answer, err error) {
 	switch {
 	case m.span == nil:
 		return

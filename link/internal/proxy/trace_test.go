@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/resilience"
 	"github.com/lsm/fiso/link/internal/target"
@@ -26,7 +27,7 @@ const (
 )
 
 // traced makes one call under a recorder of spans.
-func traced(t *testing.T, settings string, parts target.Parts, r *call.Request) (spans []sdk.ReadOnlySpan, w *recorder, record CallRecord) {
+func traced(t *testing.T, settings string, parts target.Parts, r *http1.Request) (spans []sdk.ReadOnlySpan, w *recorder, record CallRecord) {
 	t.Helper()
 	seen := tracetest.NewSpanRecorder()
 	to := newTargetOf(t, settings, parts)
@@ -59,7 +60,7 @@ func shown(s sdk.ReadOnlySpan) string {
 func TestTrace_hasASpanOfTheCallAndOneOfEachAttempt(t *testing.T) {
 	var carried []string
 	n := 0
-	up := trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+	up := trip(func(_ context.Context, _ string, out *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 		carried = append(carried, out.Header.Get("traceparent")+" "+out.Header.Get("tracestate"))
 		if n++; n == 1 {
 			return answer(503, "busy"), nil
@@ -106,8 +107,8 @@ func TestTrace_beginsAnewWhereTheApplicationsIsNone(t *testing.T) {
 		"several":   {"traceparent", sampled, "Traceparent", sampled},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var sent call.Header
-			up := trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+			var sent http1.Header
+			up := trip(func(_ context.Context, _ string, out *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 				sent = out.Header
 				return answer(200, ""), nil
 			})
@@ -128,7 +129,7 @@ func TestTrace_isKeptFromATargetByARule(t *testing.T) {
 	} {
 		t.Run(settings, func(t *testing.T) {
 			var sent []string
-			up := trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+			up := trip(func(_ context.Context, _ string, out *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 				for _, f := range out.Header {
 					if f.Value == "theirs" {
 						f.Name += "=theirs"
@@ -150,27 +151,27 @@ func TestTrace_saysWhyACallFailed(t *testing.T) {
 	for name, test := range map[string]struct {
 		settings string
 		parts    target.Parts
-		request  *call.Request
+		request  *http1.Request
 		client   string // expected parts of the attempt's span; "": no span
 		server   string
 	}{
 		"refused path":       {"allowedPaths: [/ok]", target.Parts{}, request("GET", "/link/crm/no", ""), "", "error.type=PATH_NOT_ALLOWED fiso.attempts=0 fiso.mode=sync fiso.target=crm http.request.method=GET http.response.status_code=403"},
 		"no target":          {"", target.Parts{}, request("X-CANARY", "/link/canary/", ""), "", "server HTTP: error.type=UNKNOWN_TARGET fiso.attempts=0 fiso.mode=sync http.request.method=_OTHER http.response.status_code=404"},
 		"another method":     {"", target.Parts{Transport: always(200, "")}, request("X-CANARY", "/link/crm/", ""), "client HTTP:", "server HTTP /link/crm:"},
-		"unreachable":        {"retry: {maxAttempts: 1}", target.Parts{Transport: failing(call.Connect, errBroken)}, request("GET", "/link/crm/", ""), "error.type=CONNECT_FAILED|ERROR the target cannot be reached", "error.type=CONNECT_FAILED|http.response.status_code=502|ERROR"},
-		"late":               {"retry: {maxAttempts: 1}", target.Parts{Transport: failing(call.Timeout, errBroken)}, request("GET", "/link/crm/", ""), "error.type=UPSTREAM_TIMEOUT|ERROR", "error.type=UPSTREAM_TIMEOUT|ERROR"},
+		"unreachable":        {"retry: {maxAttempts: 1}", target.Parts{Transport: failing(http1.ReasonConnect, errBroken)}, request("GET", "/link/crm/", ""), "error.type=CONNECT_FAILED|ERROR the target cannot be reached", "error.type=CONNECT_FAILED|http.response.status_code=502|ERROR"},
+		"late":               {"retry: {maxAttempts: 1}", target.Parts{Transport: failing(http1.ReasonTimeout, errBroken)}, request("GET", "/link/crm/", ""), "error.type=UPSTREAM_TIMEOUT|ERROR", "error.type=UPSTREAM_TIMEOUT|ERROR"},
 		"no address":         {"retry: {maxAttempts: 1}", target.Parts{Endpoints: unknown{}}, request("GET", "/link/crm/", ""), "error.type=CONNECT_FAILED", "error.type=CONNECT_FAILED"},
 		"a name, no address": {"", target.Parts{Endpoints: one("crm.example:80"), Transport: always(204, "")}, request("GET", "/link/crm/", ""), "network.protocol.version=1.1 server.address=crm.example", "http.response.status_code=204"},
 		"no credential": {"", target.Parts{Credential: &credential{apply: func(context.Context) error {
 			return &target.CredentialError{Code: call.CredentialExpired, Err: errBroken}
 		}}}, request("GET", "/link/crm/", ""), "error.type=CREDENTIAL_EXPIRED|ERROR broken", "error.type=CREDENTIAL_EXPIRED"},
-		"the caller left": {"", target.Parts{Transport: failing(call.Gone, errBroken)}, request("GET", "/link/crm/", ""), "error.type=CALLER_GONE", "error.type=CALLER_GONE"},
-		"panic": {"", target.Parts{Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+		"the caller left": {"", target.Parts{Transport: failing(http1.ReasonGone, errBroken)}, request("GET", "/link/crm/", ""), "error.type=CALLER_GONE", "error.type=CALLER_GONE"},
+		"panic": {"", target.Parts{Transport: trip(func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 			panic("canary")
 		})}, request("GET", "/link/crm/", ""), "error.type=INTERNAL|ERROR", "error.type=INTERNAL|ERROR"},
 		"the target's own": {"retry: {maxAttempts: 1}", target.Parts{Transport: always(500, "canary")}, request("GET", "/link/crm/", ""), "error.type=500|ERROR", "error.type=500|ERROR"},
 		"the caller's own": {"", target.Parts{Transport: always(404, "")}, request("GET", "/link/crm/", ""), "error.type=404|ERROR", "server GET /link/crm: fiso.attempts=1"},
-		"broken off": {"", target.Parts{Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+		"broken off": {"", target.Parts{Transport: trip(func(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 			a := answer(200, "")
 			a.Body = io.NopCloser(io.MultiReader(strings.NewReader("x"), &failingReader{errBroken}))
 			return a, nil
@@ -205,7 +206,7 @@ func TestTrace_saysWhyACallFailed(t *testing.T) {
 // A 401 that renews the credential is not counted as an attempt, but has a span, and
 // the next span is marked as a resend.
 func TestTrace_showsTheAttemptThatRenewedTheCredential(t *testing.T) {
-	up := trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+	up := trip(func(_ context.Context, _ string, out *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 		if out.Header.Get("Authorization") == "Bearer 0" {
 			return answer(401, ""), nil
 		}
@@ -231,7 +232,7 @@ func (unknown) Pick(context.Context, []string) (string, func(resilience.Outcome)
 
 func TestTrace_ofAnUnsampledCallGoesOn(t *testing.T) {
 	var carried string
-	to := newTargetOf(t, "", target.Parts{Transport: trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+	to := newTargetOf(t, "", target.Parts{Transport: trip(func(_ context.Context, _ string, out *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 		carried = out.Header.Get("traceparent")
 		return answer(200, ""), nil
 	})})
@@ -250,7 +251,7 @@ func TestCall_hasATraceForTheEventThatItBecomes(t *testing.T) {
 			var parent, state, inContext string
 			p := Proxy{
 				Target: only(newTargetOf(t, "async: {topic: calls}", target.Parts{})),
-				Defer: func(ctx context.Context, _ call.ResponseWriter, c *Call) error {
+				Defer: func(ctx context.Context, _ http1.ResponseWriter, c *Call) error {
 					parent, state = c.Trace()
 					inContext = trace.SpanContextFromContext(ctx).SpanID().String()
 					return nil

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/target"
 )
 
@@ -71,8 +71,8 @@ func TestTrace_carriesTheTracestateByTheRulesOfW3C(t *testing.T) {
 		"a value beyond ASCII":            {[]string{"foo=\u00e4"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var sent call.Header
-			up := trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+			var sent http1.Header
+			up := trip(func(_ context.Context, _ string, out *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 				sent = out.Header
 				return answer(200, ""), nil
 			})
@@ -98,8 +98,8 @@ func TestTrace_dropsTheTracestateOfAnotherTrace(t *testing.T) {
 		"text behind it": sampled + "-more", "no trace": "00-00000000000000000000000000000000-" + aParent + "-01",
 	} {
 		t.Run(name, func(t *testing.T) {
-			var sent call.Header
-			up := trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+			var sent http1.Header
+			up := trip(func(_ context.Context, _ string, out *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 				sent = out.Header
 				return answer(200, ""), nil
 			})

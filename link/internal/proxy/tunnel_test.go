@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/target"
 )
@@ -27,7 +28,7 @@ func tunnelled(ctx context.Context, t *testing.T, change func(w *recorder)) (app
 // tunnelBetween makes a call that becomes a WebSocket between two connections.
 func tunnelBetween(ctx context.Context, t *testing.T, near, far io.ReadWriteCloser, change func(w *recorder)) (done <-chan CallRecord) {
 	t.Helper()
-	to := newTargetOf(t, "timeout: 10s\ntimeouts: {idle: 30s}", target.Parts{Transport: trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+	to := newTargetOf(t, "timeout: 10s\ntimeouts: {idle: 30s}", target.Parts{Transport: trip(func(_ context.Context, _ string, out *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 		if out.Upgrade != "websocket" {
 			t.Errorf("upgrade %q", out.Upgrade)
 		}

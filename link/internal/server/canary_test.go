@@ -21,6 +21,7 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/proxy"
 	"github.com/lsm/fiso/link/spec"
@@ -180,7 +181,7 @@ func repeating(t *testing.T, arrived *arrivals) map[string]string {
 // panicking is a transport that panics with its request.
 type panicking struct{ call.Transport }
 
-func (panicking) RoundTrip(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+func (panicking) RoundTrip(_ context.Context, _ string, out *http1.Outgoing, _ func(int, http1.Header)) (*http1.Answer, error) {
 	panic(fmt.Sprint(out))
 }
 

@@ -11,8 +11,8 @@ import (
 	"strings"
 
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/connectors/kafka"
-	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/credential"
 	"github.com/lsm/fiso/link/internal/discovery"
 	"github.com/lsm/fiso/link/internal/resilience"
@@ -30,7 +30,10 @@ type Step struct {
 // Beside connecting and authenticating it sends one harmless request.
 func Check(ctx context.Context, cfg *spec.Config) ([]Step, error) {
 	nobody := func(string, string) {}
-	r := &targetSet{log: slog.New(slog.DiscardHandler), dns: discovery.SystemDNS(), refreshed: nobody, onDeadLetter: nobody, onUnwritten: nobody, onGap: func(string) {}}
+	r := &targetSet{
+		log: slog.New(slog.DiscardHandler), dns: discovery.SystemDNS(),
+		refreshed: nobody, onDeadLetter: nobody, onUnwritten: nobody, onGap: func(string) {},
+	}
 	var vault *credential.Vault
 	if cfg.Vault != nil {
 		var err error
@@ -122,8 +125,8 @@ func (e *targetEntry) check(ctx context.Context) (steps []Step) {
 		return steps
 	}
 	a, err := t.Transport.RoundTrip(ctx, address, out, nil)
-	var failed *call.Error
-	if errors.As(err, &failed) && failed.Reason == call.Connect {
+	var failed *http1.Error
+	if errors.As(err, &failed) && failed.Reason == http1.ReasonConnect {
 		cause := failed.Err
 		if inner := errors.Unwrap(cause); inner != nil {
 			cause = inner // the step already says what was being done
@@ -161,20 +164,20 @@ func (e *targetEntry) tunnelTo(ctx context.Context, address string) error {
 
 // checkRequest returns a request that changes nothing: OPTIONS, or the gRPC health
 // check (https://grpc.io/docs/guides/health-checking), which not every server has.
-func checkRequest(s *spec.Target) (out *call.Outgoing, name string) {
+func checkRequest(s *spec.Target) (out *http1.Outgoing, name string) {
 	if s.Protocol != "grpc" {
-		return &call.Outgoing{Method: "OPTIONS", Path: s.BasePath + "/"}, "OPTIONS " + s.BasePath + "/"
+		return &http1.Outgoing{Method: "OPTIONS", Path: s.BasePath + "/"}, "OPTIONS " + s.BasePath + "/"
 	}
-	out = &call.Outgoing{
+	out = &http1.Outgoing{
 		Method: "POST", Path: s.BasePath + "/grpc.health.v1.Health/Check", Kept: make([]byte, 5), Length: 5, // an empty message asks about the whole server
-		Header: call.Header{{Name: "Content-Type", Value: "application/grpc"}, {Name: "TE", Value: "trailers"}},
+		Header: http1.Header{{Name: "Content-Type", Value: "application/grpc"}, {Name: "TE", Value: "trailers"}},
 	}
 	return out, "ask for its health"
 }
 
 // health returns what is wrong with the answer to a health check. A server without the
 // health service is healthy.
-func health(a *call.Answer, body []byte) error {
+func health(a *http1.Answer, body []byte) error {
 	status := a.Header.Get("grpc-status")
 	if status == "" && a.Trailer != nil {
 		status = a.Trailer().Get("grpc-status")

@@ -136,16 +136,19 @@ func (s *Server) listen(registry *prometheus.Registry) error {
 		s.proxy.Tracer = s.o.Tracing.Tracer("github.com/lsm/fiso/link")
 	}
 	s.http2 = &h2.Server{Handler: s.proxy, Refuse: refuse, Limits: h2.Limits{Head: int(s.cfg.MaxHeaderBytes)}}
-	s.server = &http1.Server{Handler: s.proxy, Refuse: refuseStatus, HTTP2: s.http2.ServeConn, Limits: http1.Limits{Head: int(s.cfg.MaxHeaderBytes), HeadSetting: call.RequestHeadSetting}}
+	s.server = &http1.Server{
+		Handler: s.proxy, Refuse: refuseStatus, HTTP2: s.http2.ServeConn,
+		Limits: http1.Limits{Head: int(s.cfg.MaxHeaderBytes), HeadSetting: call.RequestHeadSetting},
+	}
 	s.bodiesMayPause(s.cfg)
 	return nil
 }
 
 // refuseStatus is refuse for an HTTP/1.1 request.
-func refuseStatus(w call.ResponseWriter, status int, err error) { refuse(w, call.CodeOf(status), err) }
+func refuseStatus(w http1.ResponseWriter, status int, err error) { refuse(w, call.CodeOf(status), err) }
 
 // refuse answers a malformed request.
-func refuse(w call.ResponseWriter, code call.Code, err error) {
+func refuse(w http1.ResponseWriter, code call.Code, err error) {
 	p := call.NewProblem(code, "", err.Error())
 	body := p.JSON()
 	if w.Head(p.Status, p.Header(), int64(len(body))) != nil {
@@ -237,7 +240,7 @@ func (s *Server) acquireConnection(places chan struct{}) {
 			return
 		default:
 			if !s.server.MakeRoom() {
-				s.http2.CloseIdle()
+				s.http2.MakeRoom()
 			}
 		}
 		pause := time.NewTimer(50 * time.Millisecond) // poll: all connections may be in use

@@ -12,9 +12,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/link/internal/async"
-	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/credential"
 	"github.com/lsm/fiso/link/internal/discovery"
 	"github.com/lsm/fiso/link/internal/resilience"
@@ -29,7 +29,7 @@ type targetSet struct {
 	refreshed func(target, status string)
 	dns       *discovery.DNS
 	// For the workers of targets with async.
-	deliver      func(ctx context.Context, w call.ResponseWriter, t *target.Target, r *call.Request) error
+	deliver      func(ctx context.Context, w http1.ResponseWriter, t *target.Target, r *http1.Request) error
 	onDeadLetter func(target, code string)
 	onUnwritten  func(target, what string)
 	onGap        func(target string)

@@ -16,8 +16,14 @@ import (
 // newTransport returns the transport of a target. With protocol https, gRPC calls use
 // HTTP/2, which gRPC needs, and all others HTTP/1.1.
 func newTransport(s *spec.Target, dial tunnel.Dial) (call.Transport, error) {
-	one := http1.TransportConfig{Dial: dial, ConnectTimeout: s.Timeouts.Connect, ResponseHeader: s.Timeouts.ResponseHeader, BodyIdle: s.Timeouts.Idle, Idle: s.Timeouts.IdleConnection, MaxHead: int(s.MaxAnswerHead), HeadSetting: call.AnswerHeadSetting}
-	two := h2.TransportConfig{Dial: dial, ConnectTimeout: s.Timeouts.Connect, ResponseHeader: s.Timeouts.ResponseHeader, Idle: s.Timeouts.IdleConnection, MaxHead: int(s.MaxAnswerHead)}
+	one := http1.TransportConfig{
+		Dial: dial, ConnectTimeout: s.Timeouts.Connect, ResponseHeader: s.Timeouts.ResponseHeader, BodyIdle: s.Timeouts.Idle,
+		Idle: s.Timeouts.IdleConnection, MaxHead: int(s.MaxAnswerHead), HeadSetting: call.AnswerHeadSetting,
+	}
+	two := h2.TransportConfig{
+		Dial: dial, ConnectTimeout: s.Timeouts.Connect, ResponseHeader: s.Timeouts.ResponseHeader,
+		Idle: s.Timeouts.IdleConnection, MaxHead: int(s.MaxAnswerHead),
+	}
 	if s.UsesTLS() {
 		next, err := s.TLS.Client()
 		if err != nil {
@@ -48,14 +54,14 @@ func newTransport(s *spec.Target, dial tunnel.Dial) (call.Transport, error) {
 // protocolSwitch selects the transport by the call.
 type protocolSwitch struct{ http1, http2 call.Transport }
 
-func (e *protocolSwitch) RoundTrip(ctx context.Context, endpoint string, out *call.Outgoing, interim func(int, call.Header)) (*call.Answer, error) {
+func (e *protocolSwitch) RoundTrip(ctx context.Context, endpoint string, out *http1.Outgoing, interim func(int, http1.Header)) (*http1.Answer, error) {
 	if !out.Header.IsGRPC() {
 		return e.http1.RoundTrip(ctx, endpoint, out, interim)
 	}
 	a, err := e.http2.RoundTrip(ctx, endpoint, out, interim)
 	if errors.Is(err, h2.ErrNoHTTP2) {
 		// The target lacks what the caller asks for, but is healthy.
-		err = &call.Error{Reason: call.Unfit, Err: h2.ErrNoHTTP2}
+		err = &http1.Error{Reason: http1.ReasonUnfit, Err: h2.ErrNoHTTP2}
 	}
 	return a, err
 }

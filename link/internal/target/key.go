@@ -17,8 +17,8 @@ import (
 
 	"github.com/lsm/fiso/cel"
 	"github.com/lsm/fiso/cel/celjson"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/common/lazyjson"
-	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/spec"
 )
 
@@ -30,7 +30,7 @@ const (
 // Request is the part of a call that the expression for a record's key can use.
 type Request struct {
 	Method, Path, Query string
-	Header              call.Header
+	Header              http1.Header
 	Body                []byte
 }
 
@@ -143,7 +143,7 @@ func (v *keyVars) body() ref.Val {
 }
 
 // headersByName returns the fields by lower-case name; the last one of a name counts.
-func headersByName(h call.Header) map[string]string {
+func headersByName(h http1.Header) map[string]string {
 	out := make(map[string]string, len(h))
 	for _, f := range h {
 		out[strings.ToLower(f.Name)] = f.Value

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/config"
-	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/spec"
 )
 
@@ -25,7 +25,7 @@ func key(t *testing.T, expression string) *Target {
 func TestRecordKey(t *testing.T) {
 	c := Request{
 		Method: "POST", Path: "/orders/42", Query: "q=1", Body: []byte(`{"id": 9007199254740993, "big": 18446744073709551615, "huge": 1e999, "long": 12345678901234567890123, "half": 1.5, "two": 2.0, "name": "a", "none": null, "list": [{"x": 7}]}`),
-		Header: call.Header{{Name: "X-Id", Value: "first"}, {Name: "x-iD", Value: "last"}},
+		Header: http1.Header{{Name: "X-Id", Value: "first"}, {Name: "x-iD", Value: "last"}},
 	}
 	for name, test := range map[string]struct{ expression, want string }{
 		"nothing":                  {"", "<nil>"},

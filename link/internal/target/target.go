@@ -26,11 +26,11 @@ type Credential interface {
 	// Apply puts the credential onto an attempt, in place of what the caller sent
 	// there. Its error means that there is no valid credential; it shows none, and is
 	// of type *CredentialError.
-	Apply(ctx context.Context, out *call.Outgoing) error
+	Apply(ctx context.Context, out *http1.Outgoing) error
 	// Renew is called after the target answered 401 to out, which carries a credential.
 	// It reports whether another attempt would carry another one. If the credential was
 	// renewed meanwhile, Renew does nothing.
-	Renew(ctx context.Context, out *call.Outgoing) bool
+	Renew(ctx context.Context, out *http1.Outgoing) bool
 	// Owns reports whether a caller's field of that name is never forwarded.
 	Owns(field string) bool
 }
@@ -91,7 +91,7 @@ type Target struct {
 	Budget               *resilience.Budget
 	Timeouts             *resilience.Timeouts // of ordinary calls
 	Backoff              backoff.Policy
-	setFields            call.Header
+	setFields            http1.Header
 	retriedStatuses      [600]bool       // that are retried
 	removedFields        map[string]bool // lower case
 }
@@ -100,7 +100,8 @@ type Target struct {
 func New(s *spec.Target, p Parts) (*Target, error) {
 	t := &Target{
 		Parts: p, Spec: s, Host: s.Authority(), AllowsEncodedSlashes: s.EncodedSlashes == "allow",
-		Concurrency: resilience.NewConcurrency(s.MaxConcurrent), AcceptConcurrency: resilience.NewConcurrency(s.MaxConcurrent), Budget: resilience.NewBudget(s.Retry.Budget),
+		Concurrency: resilience.NewConcurrency(s.MaxConcurrent), AcceptConcurrency: resilience.NewConcurrency(s.MaxConcurrent),
+		Budget: resilience.NewBudget(s.Retry.Budget),
 		Backoff:       backoff.Policy{Kind: s.Retry.Backoff, Initial: s.Retry.InitialInterval, Max: s.Retry.MaxInterval, Jitter: s.Retry.Jitter},
 		removedFields: map[string]bool{},
 		Timeouts:      resilience.NewTimeouts(s.Timeout),
@@ -134,7 +135,7 @@ func New(s *spec.Target, p Parts) (*Target, error) {
 		t.setFields.Add(name, value)
 		t.removedFields[strings.ToLower(name)] = true
 	}
-	slices.SortFunc(t.setFields, func(a, b call.Field) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(t.setFields, func(a, b http1.Field) int { return strings.Compare(a.Name, b.Name) })
 	for _, name := range s.Headers.Remove {
 		t.removedFields[strings.ToLower(name)] = true
 	}
@@ -170,18 +171,18 @@ func (t *Target) StorableQuery(query string) string {
 
 // CoversBody reports whether the credential of a call with that header signs the whole
 // body, which must be read before anything is sent.
-func (t *Target) CoversBody(h call.Header) bool {
-	c, ok := t.Credential.(interface{ CoversBody(h call.Header) bool })
+func (t *Target) CoversBody(h http1.Header) bool {
+	c, ok := t.Credential.(interface{ CoversBody(h http1.Header) bool })
 	return ok && c.CoversBody(h)
 }
 
 // SetFields returns the fields that every call gets, sorted by name.
-func (t *Target) SetFields() call.Header { return t.setFields }
+func (t *Target) SetFields() http1.Header { return t.setFields }
 
 // RetriesOn reports whether the configuration wants a failure retried.
-func (t *Target) RetriesOn(why call.Reason) bool {
-	if why == call.Garbage || why == call.Unserved || why == call.Refused {
-		why = call.Reset
+func (t *Target) RetriesOn(why http1.Reason) bool {
+	if why == http1.ReasonGarbage || why == call.ReasonUnserved || why == call.ReasonRefused {
+		why = http1.ReasonReset
 	}
 	return slices.Contains(t.Spec.Retry.On, string(why))
 }

@@ -56,7 +56,7 @@ func TestTarget_isWhatItsConfigurationSays(t *testing.T) {
 	if !slices.Equal(changes, []resilience.State{resilience.Open}) {
 		t.Error(changes)
 	}
-	if !to.RetriesOn(call.Connect) || to.RetriesOn(call.Unserved) != to.RetriesOn(call.Reset) || to.RetriesOn(call.Unfit) || !to.RetriesStatus(503) || to.RetriesStatus(500) || to.RetriesStatus(1000) {
+	if !to.RetriesOn(http1.ReasonConnect) || to.RetriesOn(call.ReasonUnserved) != to.RetriesOn(http1.ReasonReset) || to.RetriesOn(http1.ReasonUnfit) || !to.RetriesStatus(503) || to.RetriesStatus(500) || to.RetriesStatus(1000) {
 		t.Error("retry.on is not what it retries on")
 	}
 	if to.Budget.TryRetry() == nil {
@@ -103,9 +103,9 @@ func TestTarget_methods(t *testing.T) {
 // owner is a credential that owns one field.
 type owner string
 
-func (owner) Apply(context.Context, *call.Outgoing) error { return nil }
-func (owner) Renew(context.Context, *call.Outgoing) bool  { return false }
-func (o owner) Owns(field string) bool                    { return http1.Same(field, string(o)) }
+func (owner) Apply(context.Context, *http1.Outgoing) error { return nil }
+func (owner) Renew(context.Context, *http1.Outgoing) bool  { return false }
+func (o owner) Owns(field string) bool                     { return http1.Same(field, string(o)) }
 
 func TestTarget_headersOfTheCallerThatDoNotGoOn(t *testing.T) {
 	to := mustNew(t, &spec.Target{Headers: spec.Headers{Set: map[string]string{"X-Team": "orders", "A": "1", "M": "2"}, Remove: []string{"Cookie"}}}, Parts{Credential: owner("Authorization")})
@@ -116,14 +116,14 @@ func TestTarget_headersOfTheCallerThatDoNotGoOn(t *testing.T) {
 			t.Errorf("%s: %v", name, !want)
 		}
 	}
-	if got := to.SetFields(); !slices.Equal(got, call.Header{{Name: "A", Value: "1"}, {Name: "M", Value: "2"}, {Name: "X-Team", Value: "orders"}}) {
+	if got := to.SetFields(); !slices.Equal(got, http1.Header{{Name: "A", Value: "1"}, {Name: "M", Value: "2"}, {Name: "X-Team", Value: "orders"}}) {
 		t.Error(got)
 	}
 }
 
 type closer struct{ closed int }
 
-func (c *closer) RoundTrip(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+func (c *closer) RoundTrip(context.Context, string, *http1.Outgoing, func(int, http1.Header)) (*http1.Answer, error) {
 	return nil, nil
 }
 
