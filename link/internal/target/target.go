@@ -101,7 +101,7 @@ func New(s *spec.Target, p Parts) (*Target, error) {
 	t := &Target{
 		Parts: p, Spec: s, Host: s.Authority(), AllowsEncodedSlashes: s.EncodedSlashes == "allow",
 		Concurrency: resilience.NewConcurrency(s.MaxConcurrent), AcceptConcurrency: resilience.NewConcurrency(s.MaxConcurrent),
-		Budget: resilience.NewBudget(s.Retry.Budget),
+		Budget:        resilience.NewBudget(s.Retry.Budget),
 		Backoff:       backoff.Policy{Kind: s.Retry.Backoff, Initial: s.Retry.InitialInterval, Max: s.Retry.MaxInterval, Jitter: s.Retry.Jitter},
 		removedFields: map[string]bool{},
 		Timeouts:      resilience.NewTimeouts(s.Timeout),
