@@ -211,7 +211,7 @@ func TestLedger_seesSecretsAndGaps(t *testing.T) {
 }
 
 // The application's counts show when fiso-link misbehaves.
-func TestApplication_writesDownWhatItCannotHear(t *testing.T) {
+func TestApplication_countsAnswersThatItCannotRead(t *testing.T) {
 	l := newLedger()
 	streams := 0
 	ctx, cancel := context.WithCancel(t.Context())

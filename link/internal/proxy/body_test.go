@@ -259,7 +259,7 @@ func TestBody_isTheSameForEveryAttempt(t *testing.T) {
 
 // If the timeout fires just as the body is complete, the interruption comes late: by
 // then the connection may read the next request, which must not be hit.
-func TestReplay_aLateEndDoesNotInterruptTheNextRequest(t *testing.T) {
+func TestBody_aLateEndDoesNotInterruptTheNextRequest(t *testing.T) {
 	var ctx callctx.Context
 	ctx.Begin(t.Context())
 	begun, release, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})

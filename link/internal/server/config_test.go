@@ -11,7 +11,7 @@ import (
 
 // UL14: neither the log, nor the readiness report, nor the answer to the application
 // shows a text that stands in the place of a reference to a secret.
-func TestInstance_showsNoSecretThatStandsInTheWrongPlace(t *testing.T) {
+func TestServer_showsNoSecretThatStandsInTheWrongPlace(t *testing.T) {
 	up := upstream(t, "a")
 	l := start(t, "targets:\n"+aTarget("x", up, ""))
 	for _, more := range []string{
@@ -51,7 +51,7 @@ func TestInstance_showsNoSecretThatStandsInTheWrongPlace(t *testing.T) {
 
 // UL19: a header whose value is in a file or in a Secret is sent with the current
 // content.
-func TestInstance_followsFilesThatHeadersName(t *testing.T) {
+func TestServer_followsFilesThatHeadersName(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("FISO_SECRETS_DIR", dir)
 	put := func(name, text string) {

@@ -16,7 +16,7 @@ import (
 // followedKeys lists the keys that name a file, and for each the test that shows that
 // it is followed.
 var followedKeys = map[string]string{
-	"targets[].tls.caFile":   "TestInstance_followsTheFilesOfTLS",
+	"targets[].tls.caFile":   "TestServer_followsTheFilesOfTLS",
 	"targets[].tls.certFile": "common/config TestTLS_followsItsFiles",
 	"targets[].tls.keyFile":  "common/config TestTLS_followsItsFiles",
 
@@ -63,7 +63,7 @@ func TestFiles_areFollowedWhicheverKeyNamesThem(t *testing.T) {
 
 // UL7: a rotated authority is used for the next connection to a target, in both
 // protocols, without a reload.
-func TestInstance_followsTheFilesOfTLS(t *testing.T) {
+func TestServer_followsTheFilesOfTLS(t *testing.T) {
 	s := httptest.NewUnstartedServer(http.HandlerFunc(speaking))
 	s.EnableHTTP2 = true
 	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0) // of handshakes that fail, as they should

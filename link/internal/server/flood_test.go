@@ -192,7 +192,7 @@ func TestFlood_ofLargeHeadsIsRefusedInWords(t *testing.T) {
 	}
 }
 
-func TestInstance_aRequestOfAStreamMayPauseAsLongAsItsTargetSays(t *testing.T) {
+func TestServer_aRequestOfAStreamMayPauseAsLongAsItsTargetSays(t *testing.T) {
 	t.Parallel() // mostly waiting
 	up := newRaw(t, func(p *peer) {
 		r, ok := p.head()

@@ -109,7 +109,7 @@ func TestHTTP2_aHostileTargetHoldsNobodyUp(t *testing.T) {
 					t.Error(err)
 				}
 			case <-time.After(20 * time.Second):
-				t.Fatal("the instance does not stop")
+				t.Fatal("the server does not stop")
 			}
 		})
 	}

@@ -175,7 +175,7 @@ func aTarget(name, address, more string) string {
 	return fmt.Sprintf("  - {name: %s, protocol: http, host: '%s'%s}\n", name, address, more)
 }
 
-func TestInstance_callsItsTargetsWithTheirCredential(t *testing.T) {
+func TestServer_callsItsTargetsWithTheirCredential(t *testing.T) {
 	token := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(token, []byte("s3cret\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -201,7 +201,7 @@ func TestInstance_callsItsTargetsWithTheirCredential(t *testing.T) {
 
 // UL11: a failing target leaves the Pod in service; the log and /readyz say what is
 // wrong.
-func TestInstance_countsRetriesAndShowsTheBreaker(t *testing.T) {
+func TestServer_countsRetriesAndShowsTheBreaker(t *testing.T) {
 	l := start(t, "targets:\n"+aTarget("gone", "127.0.0.1:1", ", retry: {initialInterval: 1ms}, circuitBreaker: {failureThreshold: 1}"))
 	if code, body := l.call("gone/"); code != 502 || !strings.Contains(body, "CONNECT_FAILED") {
 		t.Errorf("%d %s", code, body)
@@ -220,7 +220,7 @@ func TestInstance_countsRetriesAndShowsTheBreaker(t *testing.T) {
 
 // F14, https://github.com/kubernetes/kubernetes/issues/93686: a ConfigMap is swapped by
 // a symbolic link to a folder, and only the content counts.
-func TestInstance_followsItsFileThroughLinksThatAreSwapped(t *testing.T) {
+func TestServer_followsItsFileThroughLinksThatAreSwapped(t *testing.T) {
 	dir := t.TempDir()
 	write := func(version, targets string) {
 		t.Helper()
@@ -247,7 +247,7 @@ func TestInstance_followsItsFileThroughLinksThatAreSwapped(t *testing.T) {
 
 // F14, https://github.com/kubernetes/kubernetes/issues/93686: a file that is written in
 // place is incomplete for a moment, and may still be valid.
-func TestInstance_neverTakesAHalfWrittenFile(t *testing.T) {
+func TestServer_neverTakesAHalfWrittenFile(t *testing.T) {
 	up := upstream(t, "a")
 	l := start(t, "targets:\n"+aTarget("x", up, ""), byHand)
 	write := func(text string) {
@@ -272,7 +272,7 @@ func TestInstance_neverTakesAHalfWrittenFile(t *testing.T) {
 
 // UL21: an emptied file, for example after a failed template or on a full disk, removed
 // all targets: it was valid.
-func TestInstance_keepsItsTargetsWhereTheFileHasNone(t *testing.T) {
+func TestServer_keepsItsTargetsWhereTheFileHasNone(t *testing.T) {
 	l := start(t, "targets:\n"+aTarget("x", upstream(t, "a"), ""), byHand)
 	for name, text := range map[string]string{"empty": "", "a comment": "# to do\n", "cut off": head, "cut off in targets": head + "targets:\n"} {
 		if err := os.WriteFile(l.file, []byte(text), 0o600); err != nil {
@@ -294,7 +294,7 @@ func TestInstance_keepsItsTargetsWhereTheFileHasNone(t *testing.T) {
 }
 
 // U16: a named pipe in the file's place blocked the goroutine that polls, for good.
-func TestInstance_saysThatItsFileIsNone(t *testing.T) {
+func TestServer_saysThatItsFileIsNone(t *testing.T) {
 	up := upstream(t, "a")
 	l := start(t, "targets:\n"+aTarget("x", up, ""), byHand)
 	content, err := os.ReadFile(l.file)
@@ -321,7 +321,7 @@ func TestInstance_saysThatItsFileIsNone(t *testing.T) {
 	}
 }
 
-func TestInstance_keepsGoingWithAFileThatIsNotValid(t *testing.T) {
+func TestServer_keepsGoingWithAFileThatIsNotValid(t *testing.T) {
 	up := upstream(t, "a")
 	l := start(t, "targets:\n"+aTarget("x", up, ""))
 	for name, bad := range map[string]string{
@@ -352,7 +352,7 @@ func TestInstance_keepsGoingWithAFileThatIsNotValid(t *testing.T) {
 // L13, https://github.com/caddyserver/caddy/issues/6420: a stream of a target that
 // did not change survives a reload; one of a changed target ends by the drain
 // timeout.
-func TestInstance_cutsNoStreamOfATargetThatStays(t *testing.T) {
+func TestServer_cutsNoStreamOfATargetThatStays(t *testing.T) {
 	next := make(chan string)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -393,7 +393,7 @@ func TestInstance_cutsNoStreamOfATargetThatStays(t *testing.T) {
 	}
 }
 
-func TestInstance_letsCallsFinishWhenItStops(t *testing.T) {
+func TestServer_letsCallsFinishWhenItStops(t *testing.T) {
 	begun, finish := make(chan struct{}), make(chan struct{})
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		close(begun)
@@ -420,7 +420,7 @@ func TestInstance_letsCallsFinishWhenItStops(t *testing.T) {
 	}
 }
 
-func TestInstance_cutsOffWhatOutlastsTheDrain(t *testing.T) {
+func TestServer_cutsOffWhatOutlastsTheDrain(t *testing.T) {
 	begun, never := make(chan struct{}), make(chan struct{})
 	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		close(begun)

@@ -97,7 +97,7 @@ func serveOnce(t *testing.T, o Options, level slog.Level, up string) string {
 }
 
 // L10: spans hold no credential, no query, no path, no field and no body.
-func TestInstance_sendsTracesWithoutSecrets(t *testing.T) {
+func TestServer_sendsTracesWithoutSecrets(t *testing.T) {
 	var mu sync.Mutex
 	var sent bytes.Buffer
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -141,7 +141,7 @@ func TestInstance_sendsTracesWithoutSecrets(t *testing.T) {
 
 // Without tracing, the application's trace context is forwarded and appears in log
 // lines.
-func TestInstance_leavesATraceAloneWithoutTraces(t *testing.T) {
+func TestServer_leavesATraceAloneWithoutTraces(t *testing.T) {
 	up, parents := secretive(t)
 	log := serveOnce(t, Options{}, slog.LevelDebug, up)
 	want := "00-" + aTrace + "-" + aParent + "-01"
@@ -158,7 +158,7 @@ func TestInstance_leavesATraceAloneWithoutTraces(t *testing.T) {
 }
 
 // A panic is logged at every log level, with the trace of its call.
-func TestInstance_tellsOfItsOwnFaults(t *testing.T) {
+func TestServer_tellsOfItsOwnFaults(t *testing.T) {
 	var log book
 	i := &Server{o: Options{Logger: telemetry.Logger(&log, slog.LevelError, false)}, metrics: newMetrics(prometheus.NewRegistry())}
 	i.observe(proxy.CallRecord{Target: "crm", Method: "GET", Status: 500, Code: call.Internal, Stack: "goroutine 1", Traceparent: "00-" + aTrace + "-" + aParent + "-01"})

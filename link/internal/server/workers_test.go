@@ -86,7 +86,7 @@ func withKafka(c *kafkatest.Cluster, targets string) string {
 	return "asyncBrokers: [" + strings.Join(c.Brokers(), ",") + "]\ntargets:\n" + targets
 }
 
-func TestInstance_makesCallsLaterAndPublishes(t *testing.T) {
+func TestServer_makesCallsLaterAndPublishes(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"calls": 2, "orders": 1}})
 	up, address := newLedger(t)
 	close(up.gate)
@@ -111,7 +111,7 @@ func TestInstance_makesCallsLaterAndPublishes(t *testing.T) {
 
 // While a target with calls in flight is changed, nothing is lost, no call is made
 // twice, and calls are accepted.
-func TestInstance_swapsTheWorkerOfAChangedTarget(t *testing.T) {
+func TestServer_swapsTheWorkerOfAChangedTarget(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"calls": 2}})
 	up, address := newLedger(t)
 	version := func(n int) string {
@@ -142,7 +142,7 @@ func TestInstance_swapsTheWorkerOfAChangedTarget(t *testing.T) {
 }
 
 // A stop lets calls in flight finish, and the next start continues from there.
-func TestInstance_stopsAndGoesOn(t *testing.T) {
+func TestServer_stopsAndGoesOn(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"calls": 1}})
 	up, address := newLedger(t)
 	close(up.gate)
@@ -163,7 +163,7 @@ func TestInstance_stopsAndGoesOn(t *testing.T) {
 	}
 }
 
-func TestInstance_aTargetThatGoesTakesItsWorkerAlong(t *testing.T) {
+func TestServer_aTargetThatGoesTakesItsWorkerAlong(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"calls": 1}})
 	_, address := newLedger(t)
 	l := start(t, withKafka(c, aTarget("crm", address, ", async: {topic: calls}")))
@@ -211,7 +211,7 @@ func TestCheck_triesTheTopicsOfATarget(t *testing.T) {
 	}
 }
 
-func TestRoster_buildsNothingWithoutCertificatesThatAreThere(t *testing.T) {
+func TestTargetSet_buildsNothingWithoutCertificatesThatAreThere(t *testing.T) {
 	for name, targets := range map[string]string{"async": aTarget("x", "a:1", ", async: {topic: calls}"), "publishing": "  - {name: x, protocol: kafka, kafka: {topic: orders}}\n"} {
 		cfg, err := spec.Parse("c.yaml", []byte("asyncBrokers: [a:1]\nasyncTLS: {caFile: /nowhere/ca.pem}\ntargets:\n"+targets))
 		if err != nil {
@@ -260,7 +260,7 @@ func TestSameBrokers(t *testing.T) {
 }
 
 // A worker that fails is logged, and the rest of fiso-link continues.
-func TestEntry_saysThatItsWorkerFailed(t *testing.T) {
+func TestTargetEntry_saysThatItsWorkerFailed(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"calls": 1}})
 	_, address := newLedger(t)
 	cfg, err := spec.Parse("c.yaml", []byte(withKafka(c, aTarget("crm", address, ", async: {topic: calls}"))))
@@ -327,7 +327,7 @@ func TestF7_callsThatKafkaDeletedAreCounted(t *testing.T) {
 }
 
 // Dead letters that cannot be written are reported, and leave the Pod in service.
-func TestInstance_saysWhatItHolds(t *testing.T) {
+func TestServer_saysWhatItHolds(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"calls": 1}})
 	for _, topic := range []string{"calls-dlq", "answers"} {
 		if err := c.CreateTopic(t.Context(), topic, 1, map[string]string{"max.message.bytes": "1"}); err != nil {
