@@ -66,8 +66,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		return c
 	}
 	m := &metrics{
-		known:     map[callLabels]callMetrics{},
-		requests:  counter("requests_total", "Calls that ended, by the status that the application saw (499: it left) and by mode: sync, stream, "+
+		known: map[callLabels]callMetrics{},
+		requests: counter("requests_total", "Calls that ended, by the status that the application saw (499: it left) and by mode: sync, stream, "+
 			"async (accepted), delivery (made later), publish.", "target", "method", "status", "mode"),
 		retries:   counter("retries_total", "Attempts beyond the first, by number.", "target", "attempt"),
 		refreshes: counter("auth_refresh_total", "Credentials that were read or fetched, by success or failure.", "target", "status"),

@@ -81,7 +81,7 @@ func TestObserve_saysNothingOfWhatIsNoFailureOfTheTarget(t *testing.T) {
 	}
 }
 
-func TestOncePerMinute_isBounded(t *testing.T) {
+func TestFailureLog_isBounded(t *testing.T) {
 	var all failureLog
 	for n := range 2*maxFailureKeys + 1 {
 		if _, due := all.allow(fmt.Sprint(n), call.ConnectFailed, time.Now()); !due {
