@@ -12,25 +12,25 @@ import (
 	"time"
 )
 
-// tally counts what happened in all worlds, to find kinds of faults that never happen. It is safe
+// counterSet counts what happened in all simulations, to find kinds of faults that never happen. It is safe
 // for concurrent use.
-type tally struct {
+type counterSet struct {
 	mu     sync.Mutex
 	counts map[string]int
 	done   int
 	failed []uint64
 }
 
-var happened = tally{counts: map[string]int{}}
+var counters = counterSet{counts: map[string]int{}}
 
-func (t *tally) count(what string) {
+func (t *counterSet) count(what string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.counts[what]++
 }
 
 // end records that a seed was judged.
-func (t *tally) end(seed uint64, good bool) {
+func (t *counterSet) end(seed uint64, good bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.done++
@@ -40,7 +40,7 @@ func (t *tally) end(seed uint64, good bool) {
 }
 
 // line describes the progress of a run.
-func (t *tally) line(of int, took time.Duration) string {
+func (t *counterSet) line(of int, took time.Duration) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	faults := 0
@@ -49,7 +49,8 @@ func (t *tally) line(of int, took time.Duration) string {
 			faults += n
 		}
 	}
-	s := fmt.Sprintf("%d of %d seeds after %s (%.1f/s), %d faults, %d failed", t.done, of, took.Round(time.Second), float64(t.done)/took.Seconds(), faults, len(t.failed))
+	s := fmt.Sprintf("%d of %d seeds after %s (%.1f/s), %d faults, %d failed", t.done, of, took.Round(time.Second), float64(t.done)/took.Seconds(),
+		faults, len(t.failed))
 	if len(t.failed) > 0 {
 		s += fmt.Sprintf(": seeds %v", t.failed[:min(len(t.failed), 20)])
 	}
@@ -57,11 +58,11 @@ func (t *tally) line(of int, took time.Duration) string {
 }
 
 // table lists how often each kind happened.
-func (t *tally) table() string {
+func (t *counterSet) table() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var b strings.Builder
-	for _, kind := range expected() {
+	for _, kind := range requiredKinds() {
 		if t.counts[kind] == 0 {
 			t.counts[kind] = 0 // list kinds that never happened, too
 		}
@@ -89,7 +90,7 @@ func report(t *testing.T, of int) {
 		for {
 			select {
 			case <-tick.C:
-				fmt.Fprintln(os.Stdout, happened.line(of, time.Since(began)))
+				fmt.Fprintln(os.Stdout, counters.line(of, time.Since(began)))
 			case <-over:
 				return
 			}
@@ -98,22 +99,23 @@ func report(t *testing.T, of int) {
 	t.Cleanup(func() { // after all seeds have ended
 		close(over)
 		<-stopped
-		fmt.Fprintf(os.Stdout, "%s\n%s", happened.table(), happened.line(of, time.Since(began))+"\n")
+		fmt.Fprintf(os.Stdout, "%s\n%s", counters.table(), counters.line(of, time.Since(began))+"\n")
 	})
 }
 
-// expected are the kinds that every larger run must contain.
-func expected() []string {
+// requiredKinds returns the kinds that every larger run must contain.
+func requiredKinds() []string {
 	kinds := []string{
 		"leaders move", "coordinators move", "node joins", "node goes", "retention", "crash", "stop", "isolate", "connections cut",
-		"service is slow", "dead letters are refused", "reload", "reload of an invalid file", "reload while the service is in trouble", "answer with Retry-After",
-		"seeds with several sinks", "seeds whose records are split", "sink removed", "sink added", "only main is away", "only copy is away",
-		"answer 2xx of one sink while the other is in trouble", "dead letter of main put back", "dead letter of copy put back", "dead letter of a sink that is gone put back",
+		"service is slow", "dead letters are refused", "reload", "reload of an invalid file", "reload while the service has an outage", "answer with Retry-After",
+		"seeds with several sinks", "seeds whose records are split", "sink removed", "sink added", "only main is down", "only copy is down",
+		"answer 2xx of one sink while the other has an outage", "dead letter of main put back", "dead letter of copy put back",
+		"dead letter of a sink that is gone put back",
 	}
-	for _, trial := range trials {
-		kinds = append(kinds, "service "+trial, "copy "+trial)
+	for _, outageKind := range outageKinds {
+		kinds = append(kinds, "service "+outageKind, "copy "+outageKind)
 	}
-	for _, a := range answers {
+	for _, a := range brokerFaults {
 		kinds = append(kinds, "errors to "+a.key.Name())
 	}
 	return kinds

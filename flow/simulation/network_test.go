@@ -16,22 +16,24 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
-// wire is the network of one life of a member. It can be cut.
-type wire struct {
+// network is the network of one run of a member. It can be cut.
+type network struct {
 	net *kfake.VirtualNetwork
 
 	mu    sync.Mutex
 	down  bool
-	conns map[*wired]struct{}
+	conns map[*networkConn]struct{}
 }
 
-type wired struct {
+type networkConn struct {
 	net.Conn
-	wire   *wire
-	closed atomic.Bool // closed by its owner
+	network *network
+	closed  atomic.Bool // closed by its owner
 }
 
-func newWire(n *kfake.VirtualNetwork) *wire { return &wire{net: n, conns: map[*wired]struct{}{}} }
+func newNetwork(n *kfake.VirtualNetwork) *network {
+	return &network{net: n, conns: map[*networkConn]struct{}{}}
+}
 
 // dialError is an error of the operating system. franz-go treats other errors differently, and may
 // dial again without a pause.
@@ -40,49 +42,49 @@ func dialError(why syscall.Errno) error {
 }
 
 // Dial opens the connections of the member.
-func (w *wire) Dial(ctx context.Context, network, address string) (net.Conn, error) {
-	w.mu.Lock()
-	down := w.down
-	w.mu.Unlock()
+func (n *network) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	n.mu.Lock()
+	down := n.down
+	n.mu.Unlock()
 	if down {
 		return nil, dialError(syscall.ENETUNREACH)
 	}
-	c, err := w.net.DialContext(ctx, network, address)
+	c, err := n.net.DialContext(ctx, network, address)
 	if err != nil {
 		if ctx.Err() == nil {
 			err = dialError(syscall.ECONNREFUSED)
 		}
 		return nil, err
 	}
-	out := &wired{Conn: c, wire: w}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.down {
+	out := &networkConn{Conn: c, network: n}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.down {
 		_ = c.Close() // a pipe
 		return nil, dialError(syscall.ENETUNREACH)
 	}
-	w.conns[out] = struct{}{}
+	n.conns[out] = struct{}{}
 	return out, nil
 }
 
-func (c *wired) Read(b []byte) (int, error) {
+func (c *networkConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	return n, c.real("read", err)
+	return n, c.asRealError("read", err)
 }
 
-// wayThere is how long a write takes. Without it, a request that fails and is repeated at once
+// writeLatency is how long a write takes. Without it, a request that fails and is repeated at once
 // would stop the virtual time.
-const wayThere = 100 * time.Microsecond
+const writeLatency = 100 * time.Microsecond
 
-func (c *wired) Write(b []byte) (int, error) {
-	time.Sleep(wayThere) // virtual time
+func (c *networkConn) Write(b []byte) (int, error) {
+	time.Sleep(writeLatency) // virtual time
 	n, err := c.Conn.Write(b)
-	return n, c.real("write", err)
+	return n, c.asRealError("write", err)
 }
 
-// real converts an error of a pipe to the one of a real connection, because franz-go takes pipe
+// asRealError converts an error of a pipe to the one of a real connection, because franz-go takes pipe
 // errors as permanent.
-func (c *wired) real(op string, err error) error {
+func (c *networkConn) asRealError(op string, err error) error {
 	switch {
 	case !errors.Is(err, io.ErrClosedPipe):
 		return err
@@ -92,63 +94,63 @@ func (c *wired) real(op string, err error) error {
 	return &net.OpError{Op: op, Net: "tcp", Err: os.NewSyscallError(op, syscall.ECONNRESET)}
 }
 
-func (c *wired) Close() error {
+func (c *networkConn) Close() error {
 	c.closed.Store(true)
-	c.wire.mu.Lock()
-	delete(c.wire.conns, c)
-	c.wire.mu.Unlock()
+	c.network.mu.Lock()
+	delete(c.network.conns, c)
+	c.network.mu.Unlock()
 	return c.Conn.Close()
 }
 
 // cut closes all connections and refuses new ones.
-func (w *wire) cut() {
-	w.mu.Lock()
-	w.down = true
-	conns := w.conns
-	w.conns = map[*wired]struct{}{}
-	w.mu.Unlock()
+func (n *network) cut() {
+	n.mu.Lock()
+	n.down = true
+	conns := n.conns
+	n.conns = map[*networkConn]struct{}{}
+	n.mu.Unlock()
 	for c := range conns {
 		_ = c.Conn.Close() // a pipe
 	}
 }
 
-func (w *wire) mend() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.down = false
+func (n *network) restore() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.down = false
 }
 
-func (w *wire) isCut() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.down
+func (n *network) isCut() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.down
 }
 
-// sockets are the connections that brokers accepted, by address. A broker that is removed closes
+// brokerConns are the connections that brokers accepted, by address. A broker that is removed closes
 // them. kfake would continue to answer on them as a broker that leads nothing, even after a broker
 // with that name is back.
-type sockets struct {
+type brokerConns struct {
 	net *kfake.VirtualNetwork
 
 	mu    sync.Mutex
 	conns map[string][]net.Conn
 }
 
-type socket struct {
+type brokerListener struct {
 	net.Listener
-	all     *sockets
+	all     *brokerConns
 	address string
 }
 
-func (s *sockets) Listen(network, address string) (net.Listener, error) {
+func (s *brokerConns) Listen(network, address string) (net.Listener, error) {
 	ln, err := s.net.Listen(network, address)
 	if err != nil {
 		return nil, err
 	}
-	return &socket{Listener: ln, all: s, address: address}, nil
+	return &brokerListener{Listener: ln, all: s, address: address}, nil
 }
 
-func (l *socket) Accept() (net.Conn, error) {
+func (l *brokerListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err == nil {
 		l.all.mu.Lock()
@@ -159,7 +161,7 @@ func (l *socket) Accept() (net.Conn, error) {
 }
 
 // close closes the connections that an address accepted.
-func (s *sockets) close(address string) {
+func (s *brokerConns) close(address string) {
 	s.mu.Lock()
 	conns := s.conns[address]
 	delete(s.conns, address)

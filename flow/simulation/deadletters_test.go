@@ -12,8 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// stored is a dead letter in its topic.
-type stored struct {
+// deadLetter is a dead letter in its topic.
+type deadLetter struct {
 	topic      string // the dead letter topic
 	part       int32
 	offset     int64
@@ -24,10 +24,10 @@ type stored struct {
 	headers    []kgo.RecordHeader
 }
 
-func (w *world) refuseLetters(req *kmsg.ProduceRequest, orders [16]byte) (kmsg.Response, error, bool) {
-	w.mu.Lock()
-	code := w.refuses
-	w.mu.Unlock()
+func (sim *simulation) refuseDeadLetters(req *kmsg.ProduceRequest, orders [16]byte) (kmsg.Response, error, bool) {
+	sim.mu.Lock()
+	code := sim.deadLetterError
+	sim.mu.Unlock()
 	if code == 0 || isOrders(req, orders) {
 		return nil, nil, false
 	}
@@ -49,7 +49,7 @@ func isOrders(req *kmsg.ProduceRequest, orders [16]byte) bool {
 	return len(req.Topics) == 0 || req.Topics[0].Topic == topic || req.Topics[0].TopicID == orders
 }
 
-func (w *world) noteLetters(req *kmsg.ProduceRequest, orders [16]byte) {
+func (sim *simulation) recordDeadLetters(req *kmsg.ProduceRequest, orders [16]byte) {
 	if isOrders(req, orders) {
 		return
 	}
@@ -57,18 +57,18 @@ func (w *world) noteLetters(req *kmsg.ProduceRequest, orders [16]byte) {
 		for _, p := range t.Partitions {
 			var b kmsg.RecordBatch
 			if err := b.ReadFrom(p.Records); err != nil {
-				w.broken("a dead letter batch cannot be read: %v", err)
+				sim.violation("a dead letter batch cannot be read: %v", err)
 				continue
 			}
-			if w.sentBefore(t.TopicID, b, p.Partition) {
+			if sim.isRetriedBatch(t.TopicID, b, p.Partition) {
 				continue
 			}
 			records, err := kfake.BatchRecords(b)
 			if err != nil {
-				w.broken("dead letters cannot be read: %v", err)
+				sim.violation("dead letters cannot be read: %v", err)
 			}
 			for _, r := range records {
-				w.noteLetter(r)
+				sim.recordDeadLetter(r)
 			}
 		}
 	}
@@ -83,23 +83,23 @@ type batchID struct {
 	part     int32
 }
 
-// sentBefore reports whether a producer sends a batch again because the answer was lost. The
+// isRetriedBatch reports whether a producer sends a batch again because the answer was lost. The
 // cluster stores it once.
-func (w *world) sentBefore(topic [16]byte, b kmsg.RecordBatch, part int32) bool {
+func (sim *simulation) isRetriedBatch(topic [16]byte, b kmsg.RecordBatch, part int32) bool {
 	id := batchID{topic, b.ProducerID, b.ProducerEpoch, b.FirstSequence, part}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	again := w.batches[id]
-	w.batches[id] = true
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	again := sim.batches[id]
+	sim.batches[id] = true
 	return again
 }
 
-func (w *world) noteLetter(r kmsg.Record) {
-	e := entry{what: lettered}
+func (sim *simulation) recordDeadLetter(r kmsg.Record) {
+	e := entry{kind: deadLettered}
 	for _, h := range r.Headers {
 		switch v := string(h.Value); h.Key {
 		case "fiso-original-partition":
-			n, _ := strconv.Atoi(v) // readLetters reports faults
+			n, _ := strconv.Atoi(v) // readDeadLetters reports faults
 			e.part = int32(n)       //nolint:gosec // G115: one of six
 		case "fiso-original-offset":
 			e.offset, _ = strconv.ParseInt(v, 10, 64) // likewise
@@ -108,32 +108,32 @@ func (w *world) noteLetter(r kmsg.Record) {
 		case "fiso-sink":
 			e.sink = v
 		case "fiso-part":
-			e.piece, _ = strconv.Atoi(v) // readLetters reports faults
+			e.piece, _ = strconv.Atoi(v) // readDeadLetters reports faults
 		}
 	}
-	w.history.add(e)
+	sim.history.add(e)
 }
 
-// readLetters reads all dead letter topics.
-func (w *world) readLetters(ctx context.Context) (all []stored) {
-	for _, t := range w.plan.letterTopics() {
-		records, err := w.kafka.Records(ctx, t)
+// readDeadLetters reads all dead letter topics.
+func (sim *simulation) readDeadLetters(ctx context.Context) (all []deadLetter) {
+	for _, t := range sim.plan.deadLetterTopics() {
+		records, err := sim.kafka.Records(ctx, t)
 		if err != nil {
-			w.broken("the dead letter queue cannot be read: %v", err)
+			sim.violation("the dead letter queue cannot be read: %v", err)
 		}
 		for _, r := range records {
-			all = append(all, w.readLetter(r))
+			all = append(all, sim.readDeadLetter(r))
 		}
 	}
 	return all
 }
 
-func (w *world) readLetter(r *kgo.Record) stored {
+func (sim *simulation) readDeadLetter(r *kgo.Record) deadLetter {
 	head := map[string]string{}
 	for _, h := range r.Headers {
 		head[h.Key] = string(h.Value)
 	}
-	s := stored{topic: r.Topic, sink: head["fiso-sink"], code: head["fiso-error-code"], key: string(r.Key), value: string(r.Value), headers: r.Headers}
+	s := deadLetter{topic: r.Topic, sink: head["fiso-sink"], code: head["fiso-error-code"], key: string(r.Key), value: string(r.Value), headers: r.Headers}
 	var errs [3]error
 	var p int
 	p, errs[0] = strconv.Atoi(head["fiso-original-partition"])
@@ -143,7 +143,7 @@ func (w *world) readLetter(r *kgo.Record) stored {
 		s.piece, errs[2] = strconv.Atoi(piece)
 	}
 	if err := errors.Join(errs[:]...); err != nil {
-		w.broken("a dead letter does not say where it stood: %v", head)
+		sim.violation("a dead letter does not name its position: %v", head)
 	}
 	return s
 }
