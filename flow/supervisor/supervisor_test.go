@@ -305,7 +305,7 @@ func TestSupervisor_refusesToStartOnAPanic(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "a.yaml: fiso-flow panicked") || !in.logged("supervisor_test.go") ||
-		in.logged("canary") {
+			in.logged("canary") {
 			t.Errorf("%s: %v, logged %s", step, err, in.logs.String())
 		}
 	}
@@ -444,7 +444,7 @@ func TestReport_showsTheStatusOfThePipeline(t *testing.T) {
 			t.Errorf("report = %+v", r)
 		}
 		if a := r.Admin(); a.Ready || !a.Checks[0].OK || a.Checks[1] != (admin.Check{Name: "flow orders", Reason: "dead letter refused"}) ||
-		a.Notes[0] != "flow orders: a gap" {
+			a.Notes[0] != "flow orders: a gap" {
 			t.Errorf("admin report = %+v", a)
 		}
 		_ = in.finish()
