@@ -1,4 +1,4 @@
-package stage
+package harness
 
 import (
 	"strings"
@@ -15,7 +15,7 @@ import (
 
 func TestFlow_isValidWhateverIsSet(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{})
-	s := &Stage{Topic: "orders", Letters: "letters", Service: &Service{URL: "http://127.0.0.1:1/by"}, Kafka: &kafkatest.Processes{Admin: c.Admin}}
+	s := &Env{Topic: "orders", DeadLetterTopic: "letters", Service: &Service{URL: "http://127.0.0.1:1/by"}, Kafka: &kafkatest.Processes{Admin: c.Admin}}
 	for name, flow := range map[string]Flow{
 		"usual":      defaultFlow("orders"),
 		"as shipped": {Name: "orders", Group: "g", Plain: true, SinkTimeout: time.Hour, CommitInterval: time.Second},
@@ -34,17 +34,17 @@ func TestCommit_isReadFromTheBrokersTopic(t *testing.T) {
 	key.Version, key.Group, key.Topic, key.Partition = 1, "g", "orders", 3
 	value.Version, value.Offset = 3, 42
 	r := &kgo.Record{Key: key.AppendTo(nil), Value: value.AppendTo(nil)}
-	if p, o, ok := commit(r, "g", "orders"); !ok || p != 3 || o != 42 {
+	if p, o, ok := parseCommit(r, "g", "orders"); !ok || p != 3 || o != 42 {
 		t.Error(p, o, ok)
 	}
 	for name, other := range map[string]*kgo.Record{
 		"a deleted commit": {Key: r.Key}, "of a member": {Key: []byte{0, 2, 0, 0}, Value: r.Value}, "without a key": {Value: r.Value},
 	} {
-		if _, _, ok := commit(other, "g", "orders"); ok {
+		if _, _, ok := parseCommit(other, "g", "orders"); ok {
 			t.Errorf("%s is a commit", name)
 		}
 	}
-	if _, _, ok := commit(r, "other", "orders"); ok {
+	if _, _, ok := parseCommit(r, "other", "orders"); ok {
 		t.Error("another group's commit is ours")
 	}
 }
@@ -68,8 +68,8 @@ func TestService_refusesByKind(t *testing.T) {
 		{"away", string(event("plain")), true, 503}, {"rejected", string(event("rejected")), false, 422}, {"no event", "{", false, 400},
 		{"flaky", string(event("flaky")), false, 503}, {"flaky again", string(event("flaky")), false, 503}, {"flaky at last", string(event("flaky")), false, 200},
 	} {
-		s.Away(step.away)
-		if got := s.take([]byte(step.body), "orders-0-0", 7); got != step.want {
+		s.SetUnavailable(step.away)
+		if got := s.statusFor([]byte(step.body), "orders-0-0", 7); got != step.want {
 			t.Errorf("%s: %d, want %d", step.name, got, step.want)
 		}
 	}

@@ -1,4 +1,4 @@
-package stage
+package harness
 
 import (
 	"fmt"
@@ -21,8 +21,8 @@ type Flow struct {
 	SinkTimeout time.Duration
 }
 
-// shipped is the default commitInterval of the source.
-const shipped = time.Second
+// defaultCommitInterval is the default commitInterval of the source.
+const defaultCommitInterval = time.Second
 
 func defaultFlow(name string) Flow {
 	return Flow{Name: name, Group: "group-" + name, SessionTimeout: 3 * time.Second, MaxInFlight: 128}
@@ -32,11 +32,11 @@ func (f Flow) commitInterval() time.Duration {
 	if f.CommitInterval > 0 {
 		return f.CommitInterval
 	}
-	return shipped
+	return defaultCommitInterval
 }
 
 // file returns the flow file of one member.
-func (f Flow) file(s *Stage, m *Member) string {
+func (f Flow) file(s *Env, m *Member) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "name: %s\nsource:\n  type: kafka\n  config:\n    brokers: [%s]\n    topic: %s\n    consumerGroup: %s\n    startOffset: earliest\n",
 		f.Name, strings.Join(s.Kafka.Brokers(), ", "), s.Topic, f.Group)
@@ -55,7 +55,7 @@ func (f Flow) file(s *Stage, m *Member) string {
 	if !f.Plain {
 		fmt.Fprintf(&b, "filter: 'data.kind != \"filtered\"'\ntransform:\n  cel: '{\"n\": data.n, \"kind\": data.kind, \"version\": %d}'\n", m.version)
 	}
-	fmt.Fprintf(&b, "sink:\n  type: http\n  config:\n    url: %s/%d\n", s.Service.URL, m.by)
+	fmt.Fprintf(&b, "sink:\n  type: http\n  config:\n    url: %s/%d\n", s.Service.URL, m.id)
 	if f.SinkTimeout > 0 {
 		fmt.Fprintf(&b, "    timeout: %v\n", f.SinkTimeout)
 	}
@@ -63,6 +63,6 @@ func (f Flow) file(s *Stage, m *Member) string {
 		return b.String()
 	}
 	fmt.Fprintf(&b, "delivery: {maxInFlight: %d, drainTimeout: 5s}\n", f.MaxInFlight)
-	fmt.Fprintf(&b, "errorHandling: {deadLetterTopic: %s, maxRetries: 1000, initialInterval: 20ms, maxInterval: 500ms}\n", s.Letters)
+	fmt.Fprintf(&b, "errorHandling: {deadLetterTopic: %s, maxRetries: 1000, initialInterval: 20ms, maxInterval: 500ms}\n", s.DeadLetterTopic)
 	return b.String()
 }

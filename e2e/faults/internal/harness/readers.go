@@ -1,4 +1,4 @@
-package stage
+package harness
 
 import (
 	"context"
@@ -18,13 +18,13 @@ import (
 // for a moment.
 const offsetsTopic = "__consumer_offsets"
 
-// witness reads each commit of the group in order.
-type witness struct {
-	stage *Stage
-	cl    *kgo.Client
+// commitReader reads each commit of the group in order.
+type commitReader struct {
+	env *Env
+	cl  *kgo.Client
 }
 
-func newWitness(s *Stage) (*witness, error) {
+func newCommitReader(s *Env) (*commitReader, error) {
 	cl, err := kgo.NewClient(
 		kgo.SeedBrokers(s.Kafka.Brokers()...), kgo.DisableClientMetrics(), kgo.MetadataMinAge(250*time.Millisecond), kgo.MetadataMaxAge(time.Second),
 		kgo.ConsumeTopics(offsetsTopic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(100*time.Millisecond),
@@ -32,42 +32,42 @@ func newWitness(s *Stage) (*witness, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read commits: %w", err)
 	}
-	return &witness{stage: s, cl: cl}, nil
+	return &commitReader{env: s, cl: cl}, nil
 }
 
-func (w *witness) run(ctx context.Context) error {
+func (w *commitReader) run(ctx context.Context) error {
 	defer w.cl.Close()
 	for ctx.Err() == nil {
 		fetches := w.cl.PollFetches(ctx)
 		if fetches.NumRecords() == 0 {
 			continue
 		}
-		letters := w.letters(ctx) // read after the commits, so that the letters behind these commits are below it
+		deadLetters := w.deadLettersEnd(ctx) // read after the commits, so that the dead letters behind these commits are below it
 		for r := range fetches.RecordsAll() {
-			partition, offset, ok := commit(r, w.stage.Flow.Group, w.stage.Topic)
+			partition, offset, ok := parseCommit(r, w.env.Flow.Group, w.env.Topic)
 			if ok {
-				w.stage.Ledger.Committed(partition, offset, letters)
+				w.env.Ledger.Committed(partition, offset, deadLetters)
 			}
 		}
 	}
 	return nil
 }
 
-// letters returns the end of the dead letter topic, or the largest number if the brokers do not
+// deadLettersEnd returns the end of the dead letter topic, or the largest number if the brokers do not
 // answer.
-func (w *witness) letters(ctx context.Context) int64 {
-	asking, cancel := context.WithTimeout(ctx, 5*time.Second)
+func (w *commitReader) deadLettersEnd(ctx context.Context) int64 {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	ends, err := kadm.NewClient(w.cl).ListEndOffsets(asking, w.stage.Letters)
-	if end, ok := ends.Lookup(w.stage.Letters, 0); err == nil && ok && end.Err == nil {
+	ends, err := kadm.NewClient(w.cl).ListEndOffsets(ctx, w.env.DeadLetterTopic)
+	if end, ok := ends.Lookup(w.env.DeadLetterTopic, 0); err == nil && ok && end.Err == nil {
 		return end.Offset
 	}
 	return math.MaxInt64
 }
 
-// commit parses a record of the offsets topic. ok is false unless it is a commit of group for
+// parseCommit parses a record of the offsets topic. ok is false unless it is a commit of group for
 // topic.
-func commit(r *kgo.Record, group, topic string) (partition int, offset int64, ok bool) {
+func parseCommit(r *kgo.Record, group, topic string) (partition int, offset int64, ok bool) {
 	var key kmsg.OffsetCommitKey
 	if len(r.Key) < 2 || binary.BigEndian.Uint16(r.Key) > 1 || key.ReadFrom(r.Key) != nil || key.Group != group || key.Topic != topic {
 		return 0, 0, false
@@ -79,24 +79,24 @@ func commit(r *kgo.Record, group, topic string) (partition int, offset int64, ok
 	return int(key.Partition), value.Offset, true
 }
 
-// reader reads the dead letter topic.
-type reader struct {
-	stage *Stage
-	cl    *kgo.Client
+// deadLetterReader reads the dead letter topic.
+type deadLetterReader struct {
+	env *Env
+	cl  *kgo.Client
 }
 
-func newReader(s *Stage) (*reader, error) {
+func newDeadLetterReader(s *Env) (*deadLetterReader, error) {
 	cl, err := kgo.NewClient(
 		kgo.SeedBrokers(s.Kafka.Brokers()...), kgo.DisableClientMetrics(), kgo.MetadataMinAge(250*time.Millisecond),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{s.Letters: {0: kgo.NewOffset().AtStart()}}),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{s.DeadLetterTopic: {0: kgo.NewOffset().AtStart()}}),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("read dead letters: %w", err)
 	}
-	return &reader{stage: s, cl: cl}, nil
+	return &deadLetterReader{env: s, cl: cl}, nil
 }
 
-func (r *reader) run(ctx context.Context) error {
+func (r *deadLetterReader) run(ctx context.Context) error {
 	defer r.cl.Close()
 	for ctx.Err() == nil {
 		for rec := range r.cl.PollFetches(ctx).RecordsAll() {
@@ -106,10 +106,10 @@ func (r *reader) run(ctx context.Context) error {
 			}
 			partition, err1 := strconv.Atoi(headers["fiso-original-partition"])
 			offset, err2 := strconv.ParseInt(headers["fiso-original-offset"], 10, 64)
-			if err1 != nil || err2 != nil || headers["fiso-original-topic"] != r.stage.Topic {
+			if err1 != nil || err2 != nil || headers["fiso-original-topic"] != r.env.Topic {
 				partition = -1
 			}
-			r.stage.Ledger.Letter(partition, offset, rec.Offset, headers["fiso-error-code"], rec.Value)
+			r.env.Ledger.DeadLetter(partition, offset, rec.Offset, headers["fiso-error-code"], rec.Value)
 		}
 	}
 	return nil

@@ -1,4 +1,4 @@
-package stage
+package harness
 
 import (
 	"context"
@@ -35,20 +35,20 @@ const (
 
 // Finish ends a scenario with running processes: it checks that every partition delivers, waits
 // until everything is settled, and stops the processes.
-func (s *Stage) Finish(ctx context.Context) error {
-	if err := s.Quiet(ctx); err != nil {
+func (s *Env) Finish(ctx context.Context) error {
+	if err := s.StopProducing(ctx); err != nil {
 		return err
 	}
-	if err := s.goOn(ctx); err != nil {
+	if err := s.checkAllPartitionsDeliver(ctx); err != nil {
 		return err
 	}
-	s.say("the last fault is over, %d of %d delivered", s.Ledger.Count(), s.Ledger.Len())
-	if err := s.Until(ctx, "settling everything", settling, func() bool {
+	s.log("the last fault is over, %d of %d delivered", s.Ledger.Count(), s.Ledger.Len())
+	if err := s.WaitUntil(ctx, "settling everything", settling, func() bool {
 		return len(s.Ledger.Unsettled(0)) == 0 && (s.Settled == nil || s.Settled())
 	}); err != nil {
 		return err
 	}
-	for _, m := range s.living() {
+	for _, m := range s.running() {
 		if err := m.Stop(ctx); err != nil {
 			return err
 		}
@@ -57,38 +57,38 @@ func (s *Stage) Finish(ctx context.Context) error {
 }
 
 // committed waits until the last commits, which were made before the last process ended, are read.
-func (s *Stage) committed(ctx context.Context) error {
+func (s *Env) committed(ctx context.Context) error {
 	commits, err := s.Kafka.Committed(ctx, s.Flow.Group, s.Topic)
 	if err != nil {
 		return err
 	}
-	return s.Until(ctx, "reading the last commits", 20*time.Second, func() bool { return s.Ledger.Reached(commits) })
+	return s.WaitUntil(ctx, "reading the last commits", 20*time.Second, func() bool { return s.Ledger.HasCommits(commits) })
 }
 
-// goOn writes an event of each key and waits until each partition delivers again.
-func (s *Stage) goOn(ctx context.Context) error {
+// checkAllPartitionsDeliver writes an event of each key and waits until each partition delivers again.
+func (s *Env) checkAllPartitionsDeliver(ctx context.Context) error {
 	begun := time.Now()
 	for key := range keys {
-		s.producer.one(key, ledger.Plain)
+		s.producer.produceOne(key, ledger.Plain)
 	}
 	if err := s.producer.cl.Flush(ctx); err != nil {
 		return fmt.Errorf("write events after the last fault: %w", err)
 	}
-	err := s.Until(ctx, "each partition delivering after the last fault", recovery, func() bool { return s.Ledger.Since(begun) })
+	err := s.WaitUntil(ctx, "each partition delivering after the last fault", recovery, func() bool { return s.Ledger.AllDeliveredSince(begun) })
 	s.recovered = time.Since(begun)
 	return err
 }
 
 // Note adds a figure to the result.
-func (s *Stage) Note(format string, args ...any) {
+func (s *Env) Note(format string, args ...any) {
 	s.notes = append(s.notes, fmt.Sprintf(format, args...))
 }
 
-// end stops everything and judges the run.
-func (s *Stage) end(err error) Result {
-	for _, m := range s.living() {
-		m.leave()
-		m.Thaw()
+// tearDown stops everything and judges the run.
+func (s *Env) tearDown(err error) Result {
+	for _, m := range s.running() {
+		m.expectExit()
+		m.Continue()
 		m.proc.Kill()
 	}
 	if s.producer != nil {
@@ -102,7 +102,7 @@ func (s *Stage) end(err error) Result {
 		}
 	}
 	s.cancel()
-	s.beside.Wait()
+	s.background.Wait()
 	if s.Service != nil {
 		s.Service.close()
 	}

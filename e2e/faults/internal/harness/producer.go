@@ -1,4 +1,4 @@
-package stage
+package harness
 
 import (
 	"context"
@@ -18,7 +18,7 @@ type Load struct {
 	PerSecond int
 	// Backlog is how many undelivered events stop the producer; 0: 20,000.
 	Backlog int
-	// Total is the number of events; 0: until Quiet.
+	// Total is the number of events; 0: until StopProducing.
 	Total int
 	// Kind returns the kind of event n; nil: plain, with a few filtered and flaky ones.
 	Kind func(n int) ledger.Kind
@@ -27,15 +27,15 @@ type Load struct {
 // Producer writes events with acks from all in-sync replicas, and reports accepted ones to the
 // ledger.
 type Producer struct {
-	stage *Stage
-	cl    *kgo.Client
-	lost  atomic.Int64 // events that the broker refused permanently
+	env  *Env
+	cl   *kgo.Client
+	lost atomic.Int64 // events that the broker refused permanently
 
 	cancel context.CancelFunc
 	run    sync.WaitGroup
 }
 
-func newProducer(s *Stage) (*Producer, error) {
+func newProducer(s *Env) (*Producer, error) {
 	cl, err := kgo.NewClient(
 		kgo.SeedBrokers(s.Kafka.Brokers()...), kgo.DisableClientMetrics(), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.MetadataMinAge(100*time.Millisecond), kgo.UnknownTopicRetries(-1), kgo.ProducerLinger(time.Millisecond),
@@ -44,17 +44,17 @@ func newProducer(s *Stage) (*Producer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create the producer: %w", err)
 	}
-	return &Producer{stage: s, cl: cl}, nil
+	return &Producer{env: s, cl: cl}, nil
 }
 
-// Produce writes a load until it is complete, or until Quiet.
-func (s *Stage) Produce(ctx context.Context, load Load) {
+// Produce writes a load until it is complete, or until StopProducing.
+func (s *Env) Produce(ctx context.Context, load Load) {
 	ctx, s.producer.cancel = context.WithCancel(ctx)
 	s.producer.run.Go(func() { s.producer.write(ctx, load) })
 }
 
-// Quiet stops the producer and waits until everything is accepted.
-func (s *Stage) Quiet(ctx context.Context) error {
+// StopProducing stops the producer and waits until everything is accepted.
+func (s *Env) StopProducing(ctx context.Context) error {
 	p := s.producer
 	if p.cancel != nil {
 		p.cancel()
@@ -66,10 +66,10 @@ func (s *Stage) Quiet(ctx context.Context) error {
 	return nil
 }
 
-// Produced waits until a load with a total is written.
-func (s *Stage) Produced(ctx context.Context) error {
+// WaitProduced waits until a load with a total is written.
+func (s *Env) WaitProduced(ctx context.Context) error {
 	s.producer.run.Wait()
-	return s.Quiet(ctx)
+	return s.StopProducing(ctx)
 }
 
 func (p *Producer) write(ctx context.Context, load Load) {
@@ -79,7 +79,7 @@ func (p *Producer) write(ctx context.Context, load Load) {
 	}
 	kind := load.Kind
 	if kind == nil {
-		kind = usual
+		kind = defaultKind
 	}
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -89,8 +89,8 @@ func (p *Producer) write(ctx context.Context, load Load) {
 		if load.PerSecond > 0 {
 			due = int(time.Since(begun).Seconds() * float64(load.PerSecond))
 		}
-		for room := backlog - p.stage.Ledger.Open(); room > 0 && i < due && (load.Total == 0 || i < load.Total); room-- {
-			p.one(p.stage.Ledger.Len()%keys, kind(p.stage.Ledger.Len()))
+		for room := backlog - p.env.Ledger.Undelivered(); room > 0 && i < due && (load.Total == 0 || i < load.Total); room-- {
+			p.produceOne(p.env.Ledger.Len()%keys, kind(p.env.Ledger.Len()))
 			i++
 		}
 		if load.PerSecond > 0 && i < due { // do not catch up after the backlog was full
@@ -104,8 +104,8 @@ func (p *Producer) write(ctx context.Context, load Load) {
 	}
 }
 
-// usual makes one in fifty events filtered, and one flaky.
-func usual(n int) ledger.Kind {
+// defaultKind makes one in fifty events filtered, and one flaky.
+func defaultKind(n int) ledger.Kind {
 	switch n % 50 {
 	case 17:
 		return ledger.Filtered
@@ -116,18 +116,18 @@ func usual(n int) ledger.Kind {
 	}
 }
 
-// one writes one event. It is never cancelled, because the ledger must know whether the event was
+// produceOne writes one event. It is never cancelled, because the ledger must know whether the event was
 // stored.
-func (p *Producer) one(key int, kind ledger.Kind) {
+func (p *Producer) produceOne(key int, kind ledger.Kind) {
 	partition := key % Partitions
-	n, value := p.stage.Ledger.Sent(key, partition, kind)
+	n, value := p.env.Ledger.Sent(key, partition, kind)
 	p.cl.Produce(context.Background(), &kgo.Record{
-		Topic: p.stage.Topic, Partition: int32(partition), Key: []byte(ledger.Key(key)), Value: value,
+		Topic: p.env.Topic, Partition: int32(partition), Key: []byte(ledger.Key(key)), Value: value,
 	}, func(r *kgo.Record, err error) {
 		if err != nil {
 			p.lost.Add(1)
 			return
 		}
-		p.stage.Ledger.Accepted(n, r.Offset)
+		p.env.Ledger.Accepted(n, r.Offset)
 	})
 }

@@ -1,4 +1,4 @@
-package stage
+package harness
 
 import (
 	"context"
@@ -16,22 +16,22 @@ import (
 	"github.com/lsm/fiso/e2e/faults/internal/ledger"
 )
 
-// flakes is how often a flaky event is refused before it is accepted.
-const flakes = 2
+// flakyRefusals is how often a flaky event is refused before it is accepted.
+const flakyRefusals = 2
 
 // Service is the application that events are delivered to. The last element of the path tells
 // which process calls.
 type Service struct {
-	URL     string
-	ledger  *ledger.Ledger
-	srv     fasthttp.Server
-	away    atomic.Bool
-	slow    atomic.Int64 // maximum time of an answer
-	calls   atomic.Int64
-	stalled atomic.Pointer[chan struct{}]
+	URL         string
+	ledger      *ledger.Ledger
+	srv         fasthttp.Server
+	unavailable atomic.Bool
+	maxDelay    atomic.Int64 // of an answer
+	calls       atomic.Int64
+	stalled     atomic.Pointer[chan struct{}]
 
 	mu       sync.Mutex
-	others   map[string]func(body []byte)
+	handlers map[string]func(body []byte)
 	tries    map[int]int // by flaky event
 	counts   map[int]int // by process
 	versions map[int]int // by process
@@ -43,7 +43,7 @@ func newService(ctx context.Context, l *ledger.Ledger) (*Service, error) {
 		return nil, fmt.Errorf("start the service: %w", err)
 	}
 	s := &Service{
-		URL: "http://" + listener.Addr().String() + "/by", ledger: l, others: map[string]func([]byte){},
+		URL: "http://" + listener.Addr().String() + "/by", ledger: l, handlers: map[string]func([]byte){},
 		tries: map[int]int{}, counts: map[int]int{}, versions: map[int]int{},
 	}
 	s.srv.Handler = s.handle
@@ -59,11 +59,11 @@ func (s *Service) close() {
 	_ = s.srv.Shutdown()
 }
 
-// Away makes the service refuse everything with 503, or accept again.
-func (s *Service) Away(away bool) { s.away.Store(away) }
+// SetUnavailable makes the service refuse everything with 503, or accept again.
+func (s *Service) SetUnavailable(unavailable bool) { s.unavailable.Store(unavailable) }
 
-// Slow makes each answer take a random time of up to d.
-func (s *Service) Slow(d time.Duration) { s.slow.Store(int64(d)) }
+// SetMaxDelay makes each answer take a random time of up to d.
+func (s *Service) SetMaxDelay(d time.Duration) { s.maxDelay.Store(int64(d)) }
 
 // Stall makes every call wait until Resume.
 func (s *Service) Stall() {
@@ -78,18 +78,18 @@ func (s *Service) Resume() {
 	}
 }
 
-// Count returns how many events a process has delivered, with copies.
-func (s *Service) Count(by int) int {
+// Count returns how many events a process has delivered, including duplicates.
+func (s *Service) Count(process int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.counts[by]
+	return s.counts[process]
 }
 
 // Version returns the newest version of the flow from which a process has delivered.
-func (s *Service) Version(by int) int {
+func (s *Service) Version(process int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.versions[by]
+	return s.versions[process]
 }
 
 // Calls returns the number of calls, with refused ones.
@@ -99,11 +99,11 @@ func (s *Service) handle(c *fasthttp.RequestCtx) {
 	s.calls.Add(1)
 	path := string(c.Path())
 	name := path[strings.LastIndexByte(path, '/')+1:]
-	if other := s.other(name); other != nil {
+	if other := s.handler(name); other != nil {
 		other(c.PostBody())
 		return
 	}
-	by, err := strconv.Atoi(name)
+	process, err := strconv.Atoi(name)
 	if err != nil {
 		c.SetStatusCode(fasthttp.StatusNotFound)
 		return
@@ -111,29 +111,29 @@ func (s *Service) handle(c *fasthttp.RequestCtx) {
 	if gate := s.stalled.Load(); gate != nil {
 		<-*gate
 	}
-	if d := s.slow.Load(); d > 0 {
+	if d := s.maxDelay.Load(); d > 0 {
 		<-time.After(time.Duration(rand.Int64N(d)))
 	}
-	c.SetStatusCode(s.take(c.PostBody(), string(c.Request.Header.Peek("Idempotency-Key")), by))
+	c.SetStatusCode(s.statusFor(c.PostBody(), string(c.Request.Header.Peek("Idempotency-Key")), process))
 }
 
-// Other passes every request to a path that ends in name to fn. The service accepts it, and the
+// Handle passes every request to a path that ends in name to fn. The service accepts it, and the
 // ledger does not record it.
-func (s *Service) Other(name string, fn func(body []byte)) {
+func (s *Service) Handle(name string, fn func(body []byte)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.others[name] = fn
+	s.handlers[name] = fn
 }
 
-func (s *Service) other(name string) func([]byte) {
+func (s *Service) handler(name string) func([]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.others[name]
+	return s.handlers[name]
 }
 
-// take returns the status for an event.
-func (s *Service) take(body []byte, key string, by int) int {
-	if s.away.Load() {
+// statusFor returns the status for an event.
+func (s *Service) statusFor(body []byte, key string, process int) int {
+	if s.unavailable.Load() {
 		return fasthttp.StatusServiceUnavailable
 	}
 	a, err := ledger.ParseArrival(body)
@@ -144,22 +144,22 @@ func (s *Service) take(body []byte, key string, by int) int {
 	case ledger.Rejected.String():
 		return fasthttp.StatusUnprocessableEntity
 	case ledger.Flaky.String():
-		if s.flake(a.Data.N) {
+		if s.refusesFlaky(a.Data.N) {
 			return fasthttp.StatusServiceUnavailable
 		}
 	}
-	s.ledger.Delivered(a, key, by)
+	s.ledger.Delivered(a, key, process)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.counts[by]++
-	s.versions[by] = max(s.versions[by], a.Data.Version)
+	s.counts[process]++
+	s.versions[process] = max(s.versions[process], a.Data.Version)
 	return fasthttp.StatusOK
 }
 
-// flake reports whether a flaky event is refused again.
-func (s *Service) flake(n int) bool {
+// refusesFlaky reports whether a flaky event is refused again.
+func (s *Service) refusesFlaky(n int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tries[n]++
-	return s.tries[n] <= flakes
+	return s.tries[n] <= flakyRefusals
 }

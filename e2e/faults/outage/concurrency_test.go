@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-func TestOverlap_countsMoreThanOneOnlyIfItLasts(t *testing.T) {
-	const short, long = noticed / 2, 2 * noticed
+func TestConcurrency_countsMoreThanOneOnlyIfItLasts(t *testing.T) {
+	const short, long = closeDelay / 2, 2 * closeDelay
 	for name, tc := range map[string]struct {
 		steps []int // added one after the other
 		last  time.Duration
@@ -19,7 +19,7 @@ func TestOverlap_countsMoreThanOneOnlyIfItLasts(t *testing.T) {
 		"three of which one goes soon": {[]int{1, 1, 1, -1}, long, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var o overlap
+			var o concurrency
 			now := time.Now()
 			for _, d := range tc.steps {
 				o.add(d, now)

@@ -1,4 +1,4 @@
-package stage
+package harness
 
 import (
 	"context"
@@ -21,41 +21,41 @@ import (
 // commitSlack is how much longer than commitInterval a commit may take on a busy machine.
 const commitSlack = time.Second
 
-// Member is one life of a fiso-flow process. Each life delivers to its own path, so that the
+// Member is one run of a fiso-flow process. Each run delivers to its own path, so that the
 // service knows which process calls.
 type Member struct {
-	// Name is the same in every life.
+	// Name is the same in every run.
 	Name string
 	// Static uses Name as instanceId.
 	Static bool
 
-	stage   *Stage
-	by      int
+	env     *Env
+	id      int
 	version int
 	dir     string
 	text    string // its own flow file; "": the flow of the stage
 	proc    *process.Process
 	admin   string // address of metrics and health
 
-	mu   sync.Mutex
-	over bool // the process may end
+	mu      sync.Mutex
+	mayExit bool // the process may end
 }
 
 // Start starts a process and returns at once.
-func (s *Stage) Start(ctx context.Context, name string, static bool) (*Member, error) {
+func (s *Env) Start(ctx context.Context, name string, static bool) (*Member, error) {
 	return s.start(ctx, &Member{Name: name, Static: static})
 }
 
 // StartFile starts a process with its own flow file.
-func (s *Stage) StartFile(ctx context.Context, name, text string) (*Member, error) {
+func (s *Env) StartFile(ctx context.Context, name, text string) (*Member, error) {
 	return s.start(ctx, &Member{Name: name, text: text})
 }
 
-func (s *Stage) start(ctx context.Context, m *Member) (*Member, error) {
+func (s *Env) start(ctx context.Context, m *Member) (*Member, error) {
 	s.mu.Lock()
-	s.made++
-	m.stage, m.by = s, s.made
-	m.dir = filepath.Join(s.dir, fmt.Sprintf("%s-%d", m.Name, m.by))
+	s.started++
+	m.env, m.id = s, s.started
+	m.dir = filepath.Join(s.dir, fmt.Sprintf("%s-%d", m.Name, m.id))
 	s.mu.Unlock()
 	if err := os.MkdirAll(m.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("create a directory for flow files: %w", err)
@@ -77,13 +77,13 @@ func (s *Stage) start(ctx context.Context, m *Member) (*Member, error) {
 	return m, nil
 }
 
-// StartBusy starts a process and waits until it delivers.
-func (s *Stage) StartBusy(ctx context.Context, name string, static bool) (*Member, error) {
+// StartDelivering starts a process and waits until it delivers.
+func (s *Env) StartDelivering(ctx context.Context, name string, static bool) (*Member, error) {
 	m, err := s.Start(ctx, name, static)
 	if err != nil {
 		return nil, err
 	}
-	return m, m.Busy(ctx, 1)
+	return m, m.WaitDelivered(ctx, 1)
 }
 
 // write replaces the flow file atomically, as an editor does.
@@ -91,7 +91,7 @@ func (m *Member) write() error {
 	file := filepath.Join(m.dir, "flow.yaml")
 	text := m.text
 	if text == "" {
-		text = m.stage.Flow.file(m.stage, m)
+		text = m.env.Flow.file(m.env, m)
 	}
 	if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
 		return fmt.Errorf("write the flow: %w", err)
@@ -102,10 +102,10 @@ func (m *Member) write() error {
 	return nil
 }
 
-// Busy waits until the process has delivered n more events.
-func (m *Member) Busy(ctx context.Context, n int) error {
-	target := m.stage.Service.Count(m.by) + n
-	return m.stage.Until(ctx, fmt.Sprintf("%s delivering", m.Name), time.Minute, func() bool { return m.stage.Service.Count(m.by) >= target })
+// WaitDelivered waits until the process has delivered n more events.
+func (m *Member) WaitDelivered(ctx context.Context, n int) error {
+	target := m.env.Service.Count(m.id) + n
+	return m.env.WaitUntil(ctx, fmt.Sprintf("%s delivering", m.Name), time.Minute, func() bool { return m.env.Service.Count(m.id) >= target })
 }
 
 // Reload changes the flow file and returns its new version.
@@ -114,10 +114,10 @@ func (m *Member) Reload() (version int, err error) {
 	return m.version, m.write()
 }
 
-// Reached waits until the service gets events from that version of the flow.
+// WaitVersion waits until the service gets events from that version of the flow.
 func (m *Member) Reached(ctx context.Context, version int) error {
-	return m.stage.Until(ctx, fmt.Sprintf("%s delivering by version %d of the flow", m.Name, version), time.Minute,
-		func() bool { return m.stage.Service.Version(m.by) >= version })
+	return m.env.WaitUntil(ctx, fmt.Sprintf("%s delivering by version %d of the flow", m.Name, version), time.Minute,
+		func() bool { return m.env.Service.Version(m.id) >= version })
 }
 
 // Ready reports whether /readyz answers 200.
@@ -166,7 +166,7 @@ func (m *Member) Read() (int64, error) { return m.proc.Read() }
 
 // Stop stops the process cleanly, and fails unless it exits with 0.
 func (m *Member) Stop(ctx context.Context) error {
-	m.leave()
+	m.expectExit()
 	if err := m.proc.Stop(ctx); err != nil {
 		return fmt.Errorf("%s after SIGTERM: %w", m.Name, err)
 	}
@@ -175,39 +175,39 @@ func (m *Member) Stop(ctx context.Context) error {
 
 // Kill kills the process without a clean stop.
 func (m *Member) Kill() {
-	m.leave()
+	m.expectExit()
 	m.crash()
 	m.proc.Kill()
 }
 
-// Freeze stops the process with SIGSTOP until Thaw.
-func (m *Member) Freeze() {
+// Pause stops the process with SIGSTOP until Continue.
+func (m *Member) Pause() {
 	m.crash()
 	m.proc.Signal(syscall.SIGSTOP)
 }
 
-// Thaw continues a frozen process.
-func (m *Member) Thaw() { m.proc.Signal(syscall.SIGCONT) }
+// Continue continues a paused process.
+func (m *Member) Continue() { m.proc.Signal(syscall.SIGCONT) }
 
 // crash records in the ledger what may be repeated. Call it before the crash.
 func (m *Member) crash() {
-	m.stage.Ledger.Crashed(m.by, ledger.Crash{
-		At: time.Now(), InFlight: m.stage.Flow.MaxInFlight * Partitions, Uncommitted: m.stage.Flow.commitInterval() + commitSlack,
+	m.env.Ledger.Crashed(m.id, ledger.Crash{
+		At: time.Now(), InFlight: m.env.Flow.MaxInFlight * Partitions, Uncommitted: m.env.Flow.commitInterval() + commitSlack,
 	})
 }
 
-// leave removes the process from the members that must live.
-func (m *Member) leave() {
+// expectExit removes the process from the members that must live.
+func (m *Member) expectExit() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.over = true
+	m.mayExit = true
 }
 
-// trouble returns why the process ended unexpectedly, or nil.
-func (m *Member) trouble() error {
+// unexpectedExit returns why the process ended unexpectedly, or nil.
+func (m *Member) unexpectedExit() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.over {
+	if m.mayExit {
 		return nil
 	}
 	select {
@@ -218,14 +218,14 @@ func (m *Member) trouble() error {
 	}
 }
 
-// living returns the members that must be running.
-func (s *Stage) living() []*Member {
+// running returns the members that must be running.
+func (s *Env) running() []*Member {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []*Member
 	for _, m := range s.members {
 		m.mu.Lock()
-		if !m.over {
+		if !m.mayExit {
 			all = append(all, m)
 		}
 		m.mu.Unlock()
@@ -233,12 +233,12 @@ func (s *Stage) living() []*Member {
 	return all
 }
 
-// lastWords returns the last log lines of the living members.
-func (s *Stage) lastWords() string {
-	words := ""
-	for _, m := range s.living() {
-		said := m.proc.Said()
-		words += fmt.Sprintf("\n--- %s said:\n%s", m.Name, said[max(0, len(said)-3000):])
+// lastLogs returns the last log lines of the running members.
+func (s *Env) lastLogs() string {
+	logs := ""
+	for _, m := range s.running() {
+		log := m.proc.Said()
+		logs += fmt.Sprintf("\n--- log of %s:\n%s", m.Name, log[max(0, len(log)-3000):])
 	}
-	return words
+	return logs
 }
