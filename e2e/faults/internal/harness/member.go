@@ -237,7 +237,7 @@ func (s *Env) running() []*Member {
 func (s *Env) lastLogs() string {
 	logs := ""
 	for _, m := range s.running() {
-		log := m.proc.Said()
+		log := m.proc.Output()
 		logs += fmt.Sprintf("\n--- log of %s:\n%s", m.Name, log[max(0, len(log)-3000):])
 	}
 	return logs

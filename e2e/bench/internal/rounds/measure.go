@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/lsm/fiso/e2e/bench/internal/arena"
+	"github.com/lsm/fiso/e2e/bench/internal/fixture"
 	"github.com/lsm/fiso/e2e/internal/process"
 )
 
@@ -35,20 +35,20 @@ type sample struct {
 	mallocs float64
 }
 
-// watch measures from the end of the warm-up to the arrival of the last event.
-func watch(ctx context.Context, s Scenario, p *process.Process, metrics string, tally *arena.Tally) (f figures, err error) {
-	if err := await(ctx, p, tally.Warm); err != nil {
+// measure measures from the end of the warm-up to the arrival of the last event.
+func measure(ctx context.Context, s Scenario, p *process.Process, metrics string, counter *fixture.Counter) (f figures, err error) {
+	if err := await(ctx, p, counter.Warm); err != nil {
 		return f, err
 	}
 	from, err := take(ctx, p, metrics)
 	if err != nil {
 		return f, err
 	}
-	from.at, from.count = time.Now(), float64(tally.Count())
+	from.at, from.count = time.Now(), float64(counter.Count())
 	if s.Records.Rare {
 		from.count = 0 // only the first and the last events arrive
 	}
-	if err := await(ctx, p, tally.Done); err != nil {
+	if err := await(ctx, p, counter.Done); err != nil {
 		return f, err
 	}
 	to, err := take(ctx, p, metrics)
@@ -57,13 +57,13 @@ func watch(ctx context.Context, s Scenario, p *process.Process, metrics string, 
 	}
 	n := float64(s.Records.Count) - from.count
 	if n <= 0 {
-		return f, errors.New("all was over before it could be measured: take more events")
+		return f, errors.New("the run ended before it could be measured: use more events")
 	}
-	f.Rate = n / tally.End().Sub(from.at).Seconds()
+	f.Rate = n / counter.End().Sub(from.at).Seconds()
 	f.CPU = time.Duration(float64(to.cpu-from.cpu) / n)
 	f.Mallocs = (to.mallocs - from.mallocs) / n
-	f.P50, f.P99 = tally.Latency(0.5), tally.Latency(0.99)
-	f.Sum = tally.Sum()
+	f.P50, f.P99 = counter.Latency(0.5), counter.Latency(0.99)
+	f.Sum = counter.Sum()
 	f.Peak, err = p.Peak()
 	return f, err
 }

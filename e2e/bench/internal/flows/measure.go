@@ -36,8 +36,8 @@ errorHandling: {onExhausted: block}
 `,
 }
 
-// arena is the environment of the measured processes.
-type arena struct {
+// bench is the environment of the measured processes.
+type bench struct {
 	options
 	dir     string
 	broker  *process.Process
@@ -45,7 +45,7 @@ type arena struct {
 }
 
 // open starts the broker and builds fiso-flow.
-func (a *arena) open(ctx context.Context) error {
+func (a *bench) open(ctx context.Context) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
@@ -70,16 +70,16 @@ func (a *arena) open(ctx context.Context) error {
 	return a.topics(ctx, most)
 }
 
-func (a *arena) close() {
+func (a *bench) close() {
 	if a.broker != nil {
 		a.broker.Kill()
 	}
 }
 
-func (a *arena) topics(ctx context.Context, n int) error {
+func (a *bench) topics(ctx context.Context, n int) error {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(a.brokers...))
 	if err != nil {
-		return fmt.Errorf("make topics: %w", err)
+		return fmt.Errorf("create topics: %w", err)
 	}
 	defer cl.Close()
 	names := make([]string, n)
@@ -87,7 +87,7 @@ func (a *arena) topics(ctx context.Context, n int) error {
 		names[i] = fmt.Sprintf("topic-%d", i)
 	}
 	if _, err := kadm.NewClient(cl).CreateTopics(ctx, 1, 1, nil, names...); err != nil {
-		return fmt.Errorf("make topics: %w", err)
+		return fmt.Errorf("create topics: %w", err)
 	}
 	return nil
 }
@@ -113,7 +113,7 @@ const (
 )
 
 // measure runs a process and measures it while it is idle.
-func (a *arena) measure(ctx context.Context, source string, n int) (f figures, err error) {
+func (a *bench) measure(ctx context.Context, source string, n int) (f figures, err error) {
 	f = figures{source: source, flows: n}
 	dir, err := a.write(ctx, source, n)
 	if err != nil {
@@ -168,10 +168,10 @@ func (a *arena) measure(ctx context.Context, source string, n int) (f figures, e
 }
 
 // write creates a directory of flow files.
-func (a *arena) write(ctx context.Context, source string, n int) (string, error) {
+func (a *bench) write(ctx context.Context, source string, n int) (string, error) {
 	dir := filepath.Join(a.dir, fmt.Sprintf("%s-%d", source, n))
 	if err := os.Mkdir(dir, 0o700); err != nil {
-		return "", fmt.Errorf("make a folder of flow files: %w", err)
+		return "", fmt.Errorf("create a directory of flow files: %w", err)
 	}
 	port, err := process.FreeAddr(ctx)
 	if err != nil {
@@ -191,7 +191,7 @@ func flowFile(source string, n int, brokers []string, listen string) string {
 }
 
 // ready waits until all flows are ready.
-func (a *arena) ready(ctx context.Context, p *process.Process, addr string) error {
+func (a *bench) ready(ctx context.Context, p *process.Process, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
@@ -200,12 +200,12 @@ func (a *arena) ready(ctx context.Context, p *process.Process, addr string) erro
 		}
 		select {
 		case <-p.Ended():
-			return fmt.Errorf("it ended: %w", p.Failure())
+			return fmt.Errorf("the process ended: %w", p.Failure())
 		default:
 		}
 		if err := pause(ctx, 50*time.Millisecond); err != nil {
 			body, _, _ := get(context.WithoutCancel(ctx), addr, "/readyz?verbose")
-			return fmt.Errorf("it is not ready after %v: %.1000s", patience, body)
+			return fmt.Errorf("not ready after %v: %.1000s", patience, body)
 		}
 	}
 }
@@ -238,11 +238,11 @@ var client = &http.Client{Timeout: 30 * time.Second}
 func get(ctx context.Context, addr, path string) ([]byte, int, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+path, nil)
 	if err != nil {
-		return nil, 0, fmt.Errorf("ask for %s: %w", path, err)
+		return nil, 0, fmt.Errorf("get %s: %w", path, err)
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		return nil, 0, fmt.Errorf("ask for %s: %w", path, err)
+		return nil, 0, fmt.Errorf("get %s: %w", path, err)
 	}
 	defer func() { _ = res.Body.Close() }() // only read
 	body, err := io.ReadAll(res.Body)

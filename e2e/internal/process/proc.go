@@ -14,24 +14,24 @@ const ticks = 100
 
 // CPU returns the CPU time of the process, user and system.
 func (p *Process) CPU() (time.Duration, error) {
-	text, err := account(p.pid(), "stat")
+	text, err := readProc(p.pid(), "stat")
 	if err != nil {
 		return 0, err
 	}
 	return parseStat(text)
 }
 
-// Family returns the CPU time and the resident memory in bytes of the process and its children.
+// Tree returns the CPU time and the resident memory in bytes of the process and its children.
 // Shared pages count for each of them.
-func (p *Process) Family() (cpu time.Duration, resident int64, err error) {
-	text, err := account(p.pid(), fmt.Sprintf("task/%d/children", p.pid()))
+func (p *Process) Tree() (cpu time.Duration, resident int64, err error) {
+	text, err := readProc(p.pid(), fmt.Sprintf("task/%d/children", p.pid()))
 	if err != nil {
 		return 0, 0, err
 	}
 	for _, id := range append(strings.Fields(text), strconv.Itoa(p.pid())) {
 		pid, err1 := strconv.Atoi(id)
-		stat, err2 := account(pid, "stat")
-		status, err3 := account(pid, "status")
+		stat, err2 := readProc(pid, "stat")
+		status, err3 := readProc(pid, "status")
 		if err := errors.Join(err1, err2, err3); err != nil {
 			return 0, 0, err
 		}
@@ -53,7 +53,7 @@ func (p *Process) Resident() (int64, error) { return p.memory("VmRSS:") }
 
 // Read returns how many bytes the process has read from files and connections.
 func (p *Process) Read() (int64, error) {
-	text, err := account(p.pid(), "io")
+	text, err := readProc(p.pid(), "io")
 	if err != nil {
 		return 0, err
 	}
@@ -83,7 +83,7 @@ func (p *Process) Sockets() (int, error) {
 }
 
 func (p *Process) memory(key string) (int64, error) {
-	text, err := account(p.pid(), "status")
+	text, err := readProc(p.pid(), "status")
 	if err != nil {
 		return 0, err
 	}
@@ -92,7 +92,7 @@ func (p *Process) memory(key string) (int64, error) {
 
 func (p *Process) pid() int { return p.cmd.Process.Pid }
 
-func account(pid int, name string) (string, error) {
+func readProc(pid int, name string) (string, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, name))
 	if err != nil {
 		return "", fmt.Errorf("read process statistics: %w", err)

@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// company is the goroutines beside a run.
-type company struct {
+// background is the goroutines next to a run.
+type background struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -18,13 +18,13 @@ type company struct {
 	err error
 }
 
-func newCompany(ctx context.Context) *company {
-	c := &company{}
+func newBackground(ctx context.Context) *background {
+	c := &background{}
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	return c
 }
 
-func (c *company) start(do func() error) {
+func (c *background) start(do func() error) {
 	c.running.Go(func() {
 		if err := do(); err != nil && c.ctx.Err() == nil {
 			c.mu.Lock()
@@ -35,10 +35,10 @@ func (c *company) start(do func() error) {
 }
 
 // close registers something to close at the end, before the goroutines are awaited.
-func (c *company) close(what io.Closer) { c.closers = append(c.closers, what) }
+func (c *background) close(what io.Closer) { c.closers = append(c.closers, what) }
 
 // end stops all goroutines, waits for them, and returns their errors.
-func (c *company) end() error {
+func (c *background) end() error {
 	c.cancel()
 	for _, what := range c.closers {
 		_ = what.Close() // its readers stop with an error

@@ -15,17 +15,17 @@ import (
 	"github.com/lsm/fiso/e2e/internal/process"
 )
 
-// Contestants in the order of the report. direct is the upstream without a proxy.
+// Candidates in the order of the report. direct is the upstream without a proxy.
 const (
-	fiso    = "fiso-link"
-	nginx   = "nginx"
-	library = "ReverseProxy"
-	least   = "floor"
-	direct  = "direct"
+	fiso       = "fiso-link"
+	nginx      = "nginx"
+	library    = "ReverseProxy"
+	floorProxy = "floor"
+	direct     = "direct"
 )
 
-// stand is the ports and files of one contestant.
-type stand struct {
+// candidate is the ports and files of one candidate.
+type candidate struct {
 	dir      string
 	upstream addresses
 	listen   string
@@ -33,8 +33,8 @@ type stand struct {
 	rpc      bool
 }
 
-// command returns the command line and the environment of a contestant.
-func (b *bench) command(name string, s stand) (args, env []string, err error) {
+// command returns the command line and the environment of a candidate.
+func (b *bench) command(name string, s candidate) (args, env []string, err error) {
 	switch name {
 	case fiso:
 		file, err := s.write("link.yaml", s.linkConfig())
@@ -43,8 +43,8 @@ func (b *bench) command(name string, s stand) (args, env []string, err error) {
 		file, err := s.write("nginx.conf", s.nginxConfig())
 		return []string{b.nginx, "-c", file, "-p", s.dir}, nil, err
 	}
-	j := job{Kind: "reverse", Listen: s.listen, Upstream: s.upstream.HTTP, RPC: s.rpc}
-	if name == least {
+	j := proxyConfig{Kind: "reverse", Listen: s.listen, Upstream: s.upstream.HTTP, RPC: s.rpc}
+	if name == floorProxy {
 		j.Kind = "floor"
 	}
 	if s.rpc {
@@ -54,7 +54,7 @@ func (b *bench) command(name string, s stand) (args, env []string, err error) {
 	return []string{b.self, roleProxy, string(text)}, nil, err
 }
 
-func (s stand) write(name, text string) (string, error) {
+func (s candidate) write(name, text string) (string, error) {
 	file := filepath.Join(s.dir, name)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return "", fmt.Errorf("write %s: %w", name, err)
@@ -64,7 +64,7 @@ func (s stand) write(name, text string) (string, error) {
 
 // linkConfig is a typical configuration: a bearer token from a file, and all defaults: circuit
 // breaker, retries, budget, metrics.
-func (s stand) linkConfig() string {
+func (s candidate) linkConfig() string {
 	protocol, host := "http", s.upstream.HTTP
 	if s.rpc {
 		protocol, host = "grpc", s.upstream.GRPC
@@ -84,7 +84,7 @@ targets:
 
 // nginxConfig is the same for nginx: one worker per core, no access log, and keep-alive on both
 // sides.
-func (s stand) nginxConfig() string {
+func (s candidate) nginxConfig() string {
 	user := ""
 	if os.Geteuid() == 0 {
 		user = "user root;\n" // otherwise its workers could not read the directory
@@ -145,11 +145,11 @@ func findNginx() string {
 	return ""
 }
 
-// start starts a contestant and waits until it listens.
-func (b *bench) start(ctx context.Context, name string, rpc bool) (s stand, p *process.Process, err error) {
-	s = stand{upstream: b.upstream, rpc: rpc}
-	if s.dir, err = os.MkdirTemp(b.dir, "stand-"); err != nil {
-		return s, nil, fmt.Errorf("make a folder: %w", err)
+// start starts a candidate and waits until it listens.
+func (b *bench) start(ctx context.Context, name string, rpc bool) (s candidate, p *process.Process, err error) {
+	s = candidate{upstream: b.upstream, rpc: rpc}
+	if s.dir, err = os.MkdirTemp(b.dir, "candidate-"); err != nil {
+		return s, nil, fmt.Errorf("create a directory: %w", err)
 	}
 	if _, err = s.write("token", token); err != nil {
 		return s, nil, err
