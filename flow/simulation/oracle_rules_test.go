@@ -14,7 +14,7 @@ func (o *oracle) checkDeadLetters() {
 		at := position{s.part, s.offset}
 		r := o.at[at]
 		if r == nil {
-			o.require(false, "there is a dead letter of %s, where no event stands", at)
+			o.require(false, "there is a dead letter of %s, where no event is stored", at)
 			continue
 		}
 		out := r.outcome(s.sink, s.piece)
@@ -35,11 +35,11 @@ func (o *oracle) checkDeadLetters() {
 func (o *oracle) checkDeadLetter(out *outcome, s deadLetter) {
 	o.require(s.value == string(out.of.value()) && s.key == out.of.key, "the dead letter of %s holds %q %q", out, s.key, s.value)
 	o.require(s.sink == out.sink, "the dead letter of %s (%s) names the sink %q", out, kinds[out.kind], s.sink)
-	o.require(s.topic == o.sim.plan.deadLetterTopicOf(out.sink), "the dead letter of %s stands in %s", out, s.topic)
+	o.require(s.topic == o.sim.plan.deadLetterTopicOf(out.sink), "the dead letter of %s is in the topic %s", out, s.topic)
 	want := map[kind]string{malformed: "DECODE_FAILED", incomplete: "TRANSFORM_FAILED"}[out.kind]
 	switch {
 	case out.kind == filtered:
-		o.require(false, "%s is filtered, and stands in the dead letter queue", out)
+		o.require(false, "%s is filtered, but has a dead letter", out)
 	case want != "":
 		o.require(s.code == want, "the dead letter of %s (%s) says %s", out, kinds[out.kind], s.code)
 	default:
@@ -84,7 +84,7 @@ func (o *oracle) checkOrder() {
 				latest[lane] = out
 				continue
 			}
-			// An event that was a dead letter before a crash and came again was settled in order.
+			// An event that was a dead letter before a crash and was repeated was settled in order.
 			o.require(before.storedCount > 0 || before.deadLetteredFirst() || before.acceptedAfterGap() || before.optional(),
 				"%s was delivered before %s, of the same lane %s", out, before, lane)
 		}
@@ -196,7 +196,7 @@ func (o *oracle) checkCrashes() {
 			}
 		}
 		for part, n := range again {
-			o.require(n <= e.maxInFlight, "%s crashed at %s, and %d events of partition %d came again that it had settled before its last commit, though it had at most %d in flight",
+			o.require(n <= e.maxInFlight, "%s crashed at %s, and %d events of partition %d were repeated that it had settled before its last commit, though it had at most %d in flight",
 				e.member, e.at, n, part, e.maxInFlight)
 		}
 	}

@@ -113,7 +113,7 @@ func TestOracle_reportsBrokenRulesOfSeveralSinks(t *testing.T) {
 		"the dead letter names another sink": {func(s *example) { s.addDeadLetter().sink = mainSink }, "LOST: 0/2 to copy"},
 		"the dead letter names no sink":      {func(s *example) { s.addDeadLetter().sink = "" }, `0/2, piece 0, for the sink "", which it is not for`},
 		"the dead letter is in the topic of the other sink": {func(s *example) { s.addDeadLetter().topic = deadLetterTopic },
-			"the dead letter of 0/2 to copy stands in " + deadLetterTopic},
+			"the dead letter of 0/2 to copy is in the topic " + deadLetterTopic},
 		"the dead letter of a malformed record names a sink": {func(s *example) {
 			s.setKind(0, malformed)
 			s.sim.deadLetters = []deadLetter{{topic: deadLetterTopic, sink: mainSink, code: "DECODE_FAILED", key: "k", value: string(s.sim.events[0].value())}}

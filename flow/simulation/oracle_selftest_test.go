@@ -94,7 +94,7 @@ func (s *example) deliveryOf(n int) int {
 	return s.index(delivered, func(e entry) bool { return e.n == n })
 }
 
-// joinTimedOut is what a member logs after it waited in vain for JoinGroup.
+// joinTimedOut is what a member logs after JoinGroup timed out.
 const joinTimedOut = "INFO franz-go: group manage loop errored group=g err=read tcp: i/o timeout"
 
 func TestOracle_acceptsAValidHistory(t *testing.T) {
@@ -164,11 +164,11 @@ func TestOracle_reportsEachBrokenRule(t *testing.T) {
 			s.add(entry{kind: faultPeriod, member: "A.1", text: "crashes", until: time.Hour, maxInFlight: 1})
 			s.deliver("B.1", 0)
 			s.deliver("B.1", 1)
-		}, "2 events of partition 0 came again"},
+		}, "2 events of partition 0 were repeated"},
 		"a gap where nothing was deleted": {func(s *example) { s.add(entry{kind: gapReported, offset: 0, upTo: 2}) },
 			"a gap of partition 0 from 0 to 2 was reported"},
 		"a dead letter of a filtered event": {func(s *example) { s.setKind(0, filtered); s.sim.deadLetters = []deadLetter{{key: "k"}} },
-			"is filtered, and stands in the dead letter queue"},
+			"is filtered, but has a dead letter"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newExample()

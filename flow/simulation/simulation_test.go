@@ -148,7 +148,7 @@ func (sim *simulation) run(ctx context.Context) {
 	for _, m := range sim.members {
 		m.start()
 	}
-	sim.waitUntil("a start of all partitions", time.Minute, func() bool { return len(sim.commits()) == partitions })
+	sim.waitUntil("the first commit of all partitions", time.Minute, func() bool { return len(sim.commits()) == partitions })
 	first, last := sim.events[:len(sim.events)-finalEvents], sim.events[len(sim.events)-finalEvents:]
 	sim.activeFaults.Go(func() { sim.produceEvents(ctx, newRandom(sim.plan.seed, 3), first, sim.plan.duration) })
 	sim.injectFaults(newRandom(sim.plan.seed, 4))
@@ -222,7 +222,7 @@ func (sim *simulation) waitUntil(what string, most time.Duration, holds func() b
 			sim.history.addNote("%s says %+v", m.id(), m.sup.Report())
 		}
 		sim.history.addNote("the group is %+v", sim.kafka.Fake.GroupInfo(group))
-		sim.violation("waited %s in vain for %s: commits %v, ends %v", most, what, sim.commits(), sim.logEnds())
+		sim.violation("timed out after %s waiting for %s: commits %v, ends %v", most, what, sim.commits(), sim.logEnds())
 		return
 	}
 }
