@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
+	"github.com/lsm/fiso/e2e/faults/internal/harness"
 	"github.com/lsm/fiso/e2e/faults/internal/program"
-	"github.com/lsm/fiso/e2e/faults/internal/stage"
 )
 
 // short is the scale of each scenario in this test; go tool mage faults runs all at scale 1.
@@ -23,22 +23,22 @@ func TestIntegration_nothingIsLostUnderFaults(t *testing.T) {
 	if err := kafkatest.Available(); err != nil {
 		t.Skipf("a real Kafka is needed: %v", err)
 	}
-	var played []stage.Scenario
+	var scaled []harness.Scenario
 	for _, sc := range scenarios {
 		scale, known := short[sc.Name]
 		if !known {
-			t.Fatalf("how much of %s is played here?", sc.Name)
+			t.Fatalf("no scale for %s in this test", sc.Name)
 		}
 		sc.Scale = scale
-		played = append(played, sc)
+		scaled = append(scaled, sc)
 	}
-	results, err := program.Play(t.Context(), program.Options{Scenarios: played, Scale: 1}, t.Logf)
+	results, err := program.Run(t.Context(), program.Options{Scenarios: scaled, Scale: 1}, t.Logf)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, r := range results {
 		if !r.Good() {
-			t.Errorf("%s: %s, %v\n%s", r.Scenario, r.Verdict.String(), r.Err, strings.Join(r.Words, "\n"))
+			t.Errorf("%s: %s, %v\n%s", r.Scenario, r.Verdict.String(), r.Err, strings.Join(r.Details, "\n"))
 		}
 	}
 }

@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/lsm/fiso/e2e/faults/brokers"
 	"github.com/lsm/fiso/e2e/faults/deadletters"
-	"github.com/lsm/fiso/e2e/faults/internal/stage"
+	"github.com/lsm/fiso/e2e/faults/internal/harness"
 	"github.com/lsm/fiso/e2e/faults/members"
 	"github.com/lsm/fiso/e2e/faults/memory"
 	"github.com/lsm/fiso/e2e/faults/outage"
@@ -16,7 +16,7 @@ import (
 
 // scenarios are all scenarios in their order. Scenarios that can share brokers are next to each
 // other.
-var scenarios = []stage.Scenario{
+var scenarios = []harness.Scenario{
 	sigkill.Scenario, sigterm.Scenario, members.Scenario, pause.Scenario, reload.Scenario, poison.Scenario,
 	outage.Scenario, memory.Scenario, deadletters.Scenario, brokers.Scenario,
 }

@@ -17,44 +17,44 @@ import (
 type kind uint8
 
 const (
-	good      kind = iota
-	flaky          // refused temporarily a few times
-	dropped        // filtered by the flow
-	malformed      // not JSON
-	bare           // lacks a field that the transform needs
-	poison         // refused permanently
-	stubborn       // always refused temporarily
+	good       kind = iota
+	flaky           // refused temporarily a few times
+	filtered        // filtered by the flow
+	malformed       // not JSON
+	incomplete      // lacks a field that the transform needs
+	poison          // refused permanently
+	failing         // always refused temporarily
 )
 
-var kinds = [...]string{"good", "flaky", "dropped", "malformed", "bare", "poison", "stubborn"}
+var kinds = [...]string{"good", "flaky", "filtered", "malformed", "incomplete", "poison", "failing"}
 
-// buried reports whether such an event must become a dead letter.
-func (k kind) buried() bool { return k >= malformed }
+// becomesDeadLetter reports whether such an event must become a dead letter.
+func (k kind) becomesDeadLetter() bool { return k >= malformed }
 
 // event is one record that is sent to the flow.
 type event struct {
-	n     int
-	key   string // "": none
-	kind  kind
-	fails int // number of refusals of a flaky event
-	part  int32
-	good  bool // every unit of it can be delivered
+	n           int
+	key         string // "": none
+	kind        kind
+	fails       int // number of refusals of a flaky event
+	part        int32
+	deliverable bool // every sink accepts every piece of it
 
-	pieces int // number of events that the record is split into; 0: not split
-	units  []*unit
-	away   string // the sink that is down while the event is sent
-	last   bool   // part of the epilogue
+	pieces   int // number of events that the record is split into; 0: not split
+	expected []*expectedDelivery
+	sinkDown string // the sink that is down while the event is sent
+	final    bool   // sent after the last fault
 
 	// set for a dead letter that is put back
-	again   *event
-	raw     []byte
-	headers []kgo.RecordHeader
+	replayOf *event
+	rawValue []byte
+	headers  []kgo.RecordHeader
 }
 
 // number returns the number in the data of the event.
 func (e *event) number() int {
-	if e.again != nil {
-		return e.again.n
+	if e.replayOf != nil {
+		return e.replayOf.n
 	}
 	return e.n
 }
@@ -65,12 +65,12 @@ func (e *event) value() []byte {
 		more = `,"lines":` + [...]string{"", "[0]", "[0,1]", "[0,1,2]"}[e.pieces]
 	}
 	switch {
-	case e.raw != nil:
-		return e.raw
+	case e.rawValue != nil:
+		return e.rawValue
 	case e.kind == malformed:
 		return fmt.Appendf(nil, "#%d is no JSON", e.n)
-	case e.kind == bare:
-		return fmt.Appendf(nil, `{"n":%d,"kind":"bare"%s}`, e.n, more)
+	case e.kind == incomplete:
+		return fmt.Appendf(nil, `{"n":%d,"kind":"incomplete"%s}`, e.n, more)
 	}
 	return fmt.Appendf(nil, `{"n":%d,"kind":%q,"must":true%s}`, e.n, kinds[e.kind], more)
 }
@@ -87,76 +87,76 @@ func (e *event) lane(ordering string) string {
 	return part + "/" + e.key
 }
 
-// epilogue is the number of events, two per partition, that are sent after the last fault. They
+// finalEvents is the number of events, two per partition, that are sent after the last fault. They
 // must be delivered by the last version of the flow.
-const epilogue = 2 * partitions
+const finalEvents = 2 * partitions
 
-// makeEvents returns the events of a seed.
-func makeEvents(d dice, p *plan) []*event {
+// newEvents returns the events of a seed.
+func newEvents(rnd random, p *plan) []*event {
 	all := make([]*event, p.events)
 	for n := range all {
-		e := &event{n: n, part: d.Int32N(partitions)}
-		if !d.chance(0.05) {
-			e.key = "k" + strconv.Itoa(d.IntN(p.keys))
+		e := &event{n: n, part: rnd.Int32N(partitions)}
+		if !rnd.chance(0.05) {
+			e.key = "k" + strconv.Itoa(rnd.IntN(p.keys))
 			h := fnv.New32a()
 			_, _ = h.Write([]byte(e.key)) // cannot fail
 			e.part = int32(h.Sum32() % partitions)
 		}
-		switch x := d.Float64(); {
+		switch x := rnd.Float64(); {
 		case x < 0.04:
-			e.kind = dropped
+			e.kind = filtered
 		case x < 0.05:
 			e.kind = malformed
 		case x < 0.06:
-			e.kind = bare
-		case x < 0.06+p.flaky:
-			e.kind, e.fails = flaky, 1+d.IntN(3)
-		case x < 0.06+p.flaky+p.poison:
+			e.kind = incomplete
+		case x < 0.06+p.flakyShare:
+			e.kind, e.fails = flaky, 1+rnd.IntN(3)
+		case x < 0.06+p.flakyShare+p.poisonShare:
 			e.kind = poison
-		case x < 0.06+p.flaky+p.poison+p.stubborn:
-			e.kind = stubborn
+		case x < 0.06+p.flakyShare+p.poisonShare+p.failingShare:
+			e.kind = failing
 		}
 		all[n] = e
 	}
-	for i, e := range all[len(all)-epilogue:] {
-		*e = event{n: e.n, part: int32(i % partitions), good: true, last: true} //nolint:gosec // G115: one of six
+	for i, e := range all[len(all)-finalEvents:] {
+		*e = event{n: e.n, part: int32(i % partitions), deliverable: true, final: true} //nolint:gosec // G115: one of six
 	}
 	for _, e := range all {
-		p.setUnits(e)
+		p.setExpected(e)
 	}
 	return all
 }
 
-// feed sends events in bursts over a duration and returns when all are stored.
-func (w *world) feed(ctx context.Context, d dice, events []*event, over time.Duration) {
+// produceEvents sends events in bursts over a duration and returns when all are stored.
+func (sim *simulation) produceEvents(ctx context.Context, rnd random, events []*event, over time.Duration) {
 	var wg sync.WaitGroup
 	for len(events) > 0 {
-		burst := min(len(events), 1+d.IntN(1+2*len(w.events)/40))
+		burst := min(len(events), 1+rnd.IntN(1+2*len(sim.events)/40))
 		for _, e := range events[:burst] {
 			r := &kgo.Record{Topic: topic, Partition: e.part, Value: e.value(), Headers: e.headers}
 			if e.key != "" {
 				r.Key = []byte(e.key)
 			}
 			wg.Add(1)
-			w.producer.Produce(ctx, r, func(r *kgo.Record, err error) {
+			sim.producer.Produce(ctx, r, func(r *kgo.Record, err error) {
 				defer wg.Done()
 				if err != nil {
-					w.broken("event %d could not be stored: %v", e.n, err)
+					sim.violation("event %d could not be stored: %v", e.n, err)
 					return
 				}
-				w.history.add(entry{what: produced, n: e.n, part: r.Partition, offset: r.Offset, text: kinds[e.kind]})
+				sim.history.add(entry{kind: produced, n: e.n, part: r.Partition, offset: r.Offset, text: kinds[e.kind]})
 			})
 		}
 		events = events[burst:]
 		if over > 0 {
-			time.Sleep(d.between(0, 2*over/40))
+			time.Sleep(rnd.between(0, 2*over/40))
 		}
 	}
 	stored := make(chan struct{})
 	go func() { wg.Wait(); close(stored) }() // ends when the producer does
 	select {
 	case <-stored:
-	case <-time.After(settle):
-		w.broken("the cluster has not taken all events after %s", settle)
+	case <-time.After(maxSettle):
+		sim.violation("the cluster has not taken all events after %s", maxSettle)
 	}
 }

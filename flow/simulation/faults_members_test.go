@@ -4,10 +4,10 @@ package simulation
 
 import "time"
 
-// someone takes a member that is not disturbed, or returns nil.
-func (w *world) someone(d dice) *member {
-	for _, n := range d.Perm(members) {
-		if m := w.members[n]; w.take(m.name) {
+// undisturbedMember marks a member without a fault as disturbed and returns it, or returns nil.
+func (sim *simulation) undisturbedMember(rnd random) *member {
+	for _, n := range rnd.Perm(members) {
+		if m := sim.members[n]; sim.beginFault(m.name) {
 			return m
 		}
 	}
@@ -15,98 +15,98 @@ func (w *world) someone(d dice) *member {
 }
 
 // crash kills a member and starts it again later.
-func crash(w *world, d dice) {
-	m := w.someone(d)
+func crash(sim *simulation, rnd random) {
+	m := sim.undisturbedMember(rnd)
 	if m == nil {
 		return
 	}
-	happened.count("crash")
+	counters.count("crash")
 	m.crash()
-	w.lasts(m.name, d.between(0, time.Minute), m.start)
+	sim.undoAfter(m.name, rnd.between(0, time.Minute), m.start)
 }
 
 // stopAndJoin stops a member cleanly and starts it again later.
-func stopAndJoin(w *world, d dice) {
-	m := w.someone(d)
+func stopAndJoin(sim *simulation, rnd random) {
+	m := sim.undisturbedMember(rnd)
 	if m == nil {
 		return
 	}
-	w.troubles.Go(func() {
-		happened.count("stop")
+	sim.activeFaults.Go(func() {
+		counters.count("stop")
 		m.stop()
-		w.lasts(m.name, d.between(0, 30*time.Second), m.start)
+		sim.undoAfter(m.name, rnd.between(0, 30*time.Second), m.start)
 	})
 }
 
 // isolate cuts a member off the network for a while. The member continues afterwards; if its
 // session has expired, it is a zombie.
-func isolate(w *world, d dice) {
-	m := w.someone(d)
+func isolate(sim *simulation, rnd random) {
+	m := sim.undisturbedMember(rnd)
 	if m == nil {
 		return
 	}
-	long := d.between(time.Second, 90*time.Second)
-	w.history.add(entry{what: excuse, who: m.who(), text: "is cut off", until: w.since() + long + noticed})
-	happened.count("isolate")
+	long := rnd.between(time.Second, 90*time.Second)
+	sim.history.add(entry{kind: faultPeriod, member: m.id(), text: "is cut off", until: sim.since() + long + noticeDelay})
+	counters.count("isolate")
 	m.cut()
-	w.lasts(m.name, long, func() {
-		w.history.move("%s is back", m.who())
-		m.wire.mend()
+	sim.undoAfter(m.name, long, func() {
+		sim.history.addRebalance("%s is back", m.id())
+		m.network.restore()
 	})
 }
 
 // reload changes the flow file of a member, once or several times.
-func reload(w *world, d dice) {
-	m := w.someone(d)
+func reload(sim *simulation, rnd random) {
+	m := sim.undisturbedMember(rnd)
 	if m == nil {
 		return
 	}
-	w.troubles.Go(func() {
-		defer w.release(m.name)
-		for range 1 + d.IntN(3) {
-			m.change(d)
-			w.countReload(m)
-			w.history.move("%s has a new file: %+v", m.who(), m.file)
+	sim.activeFaults.Go(func() {
+		defer sim.endFault(m.name)
+		for range 1 + rnd.IntN(3) {
+			m.change(rnd)
+			sim.countReload(m)
+			sim.history.addRebalance("%s has a new file: %+v", m.id(), m.file)
 			m.write()
-			time.Sleep(one(d, 0, 20*time.Millisecond, 2*time.Second, 10*time.Second))
+			time.Sleep(oneOf(rnd, 0, 20*time.Millisecond, 2*time.Second, 10*time.Second))
 		}
 		if m.file.paused || m.file.invalid {
 			m.file.paused, m.file.invalid = false, false
-			w.history.move("%s has a file that runs: %+v", m.who(), m.file)
+			sim.history.addRebalance("%s has a file that runs: %+v", m.id(), m.file)
 			m.write()
 		}
 	})
 }
 
-func (w *world) countReload(m *member) {
-	happened.count("reload")
+func (sim *simulation) countReload(m *member) {
+	counters.count("reload")
 	if m.file.invalid {
-		happened.count("reload of an invalid file")
+		counters.count("reload of an invalid file")
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.busy["service"] {
-		happened.count("reload while the service is in trouble")
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	if sim.disturbed["service"] {
+		counters.count("reload while the service has an outage")
 	}
 }
 
 // change makes a random change to the settings.
-func (m *member) change(d dice) {
+func (m *member) change(rnd random) {
 	f := &m.file
 	f.version++
 	f.paused, f.invalid = false, false
-	if s := m.w.plan.sinks; s != nil && s.changes && d.chance(0.4) {
-		f.copied = !f.copied
-		happened.count(map[bool]string{true: "sink added", false: "sink removed"}[f.copied])
+	if s := m.sim.plan.sinks; s != nil && s.changed && rnd.chance(0.4) {
+		f.hasCopySink = !f.hasCopySink
+		counters.count(map[bool]string{true: "sink added", false: "sink removed"}[f.hasCopySink])
 		return
 	}
-	switch d.IntN(6) {
+	switch rnd.IntN(6) {
 	case 0:
-		f.inFlight = one(d, 3, 16, 256, 1024) // replaces the source
+		f.maxInFlight = oneOf(rnd, 3, 16, 256, 1024) // replaces the source
 	case 1:
-		f.mode = one(d, "structured", "binary", "batch")
+		f.sinkMode = oneOf(rnd, "structured", "binary", "batch")
 	case 2:
-		f.retries = one(d, 1, 2, 5)
+		f.maxRetries = oneOf(rnd, 1, 2, 5)
 	case 3:
 		f.paused = true
 	case 4:

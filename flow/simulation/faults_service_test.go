@@ -8,77 +8,77 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// lasts undoes a disturbance after d. It marks what as disturbed until then.
-func (w *world) lasts(what string, d time.Duration, undo func()) {
-	w.troubles.Go(func() {
-		defer w.release(what)
+// undoAfter undoes a fault after d. The target stays marked as disturbed until then.
+func (sim *simulation) undoAfter(target string, d time.Duration, undo func()) {
+	sim.activeFaults.Go(func() {
+		defer sim.endFault(target)
 		time.Sleep(d)
 		undo()
 	})
 }
 
-// sinkTrouble is an outage of the service.
-func sinkTrouble(w *world, d dice) {
-	if !w.take("service") {
+// sinkOutage is an outage of the service.
+func sinkOutage(sim *simulation, rnd random) {
+	if !sim.beginFault("service") {
 		return
 	}
-	w.outage(d, "service", w.service)
+	sim.outage(rnd, "service", sim.service)
 }
 
-// copyTrouble is an outage of the service of copySink.
-func copyTrouble(w *world, d dice) {
-	if w.copy == nil || !w.take("copy") {
+// copyOutage is an outage of the service of copySink.
+func copyOutage(sim *simulation, rnd random) {
+	if sim.copy == nil || !sim.beginFault("copy") {
 		return
 	}
-	w.outage(d, "copy", w.copy)
+	sim.outage(rnd, "copy", sim.copy)
 }
 
-func (w *world) outage(d dice, name string, s *service) {
-	trial := one(d, trials...)
-	happened.count(name + " " + trial)
-	w.history.note("the %s %s", name, trial)
-	s.set(trial, w.plan.latency)
-	w.lasts(name, d.between(0, 40*time.Second), func() {
-		w.history.note("the %s works again", name)
-		s.set("", w.plan.latency)
+func (sim *simulation) outage(rnd random, name string, s *service) {
+	outageKind := oneOf(rnd, outageKinds...)
+	counters.count(name + " " + outageKind)
+	sim.history.addNote("the %s %s", name, outageKind)
+	s.set(outageKind, sim.plan.maxLatency)
+	sim.undoAfter(name, rnd.between(0, 40*time.Second), func() {
+		sim.history.addNote("the %s works again", name)
+		s.set("", sim.plan.maxLatency)
 	})
 }
 
 // slowSink makes the service answer slowly.
-func slowSink(w *world, d dice) {
-	if !w.take("service") {
+func slowSink(sim *simulation, rnd random) {
+	if !sim.beginFault("service") {
 		return
 	}
-	happened.count("service is slow")
-	most := one(d, time.Second, 5*time.Second, 25*time.Second)
-	w.history.note("the service takes up to %s", most)
-	w.service.set("", most)
-	w.lasts("service", d.between(0, 30*time.Second), func() {
-		w.history.note("the service is fast again")
-		w.service.set("", w.plan.latency)
+	counters.count("service is slow")
+	most := oneOf(rnd, time.Second, 5*time.Second, 25*time.Second)
+	sim.history.addNote("the service takes up to %s", most)
+	sim.service.set("", most)
+	sim.undoAfter("service", rnd.between(0, 30*time.Second), func() {
+		sim.history.addNote("the service is fast again")
+		sim.service.set("", sim.plan.maxLatency)
 	})
 }
 
-// lettersRefused makes the cluster refuse dead letters. A dead letter that is in flight when its
+// deadLettersRefused makes the cluster refuse dead letters. A dead letter that is in flight when its
 // event is handed back may still be stored, and no one can know: such events may be settled twice.
-func lettersRefused(w *world, d dice) {
-	if !w.take("letters") {
+func deadLettersRefused(sim *simulation, rnd random) {
+	if !sim.beginFault("letters") {
 		return
 	}
-	happened.count("dead letters are refused")
-	err := one(d, kerr.NotEnoughReplicas, kerr.TopicAuthorizationFailed, kerr.PolicyViolation, kerr.MessageTooLarge,
+	counters.count("dead letters are refused")
+	err := oneOf(rnd, kerr.NotEnoughReplicas, kerr.TopicAuthorizationFailed, kerr.PolicyViolation, kerr.MessageTooLarge,
 		kerr.NotLeaderForPartition, kerr.RequestTimedOut, kerr.KafkaStorageError, kerr.UnknownTopicOrPartition)
-	long := d.between(0, time.Minute)
-	w.history.add(entry{what: excuse, text: "dead letters are refused: " + err.Message, until: w.since() + long + noticed})
-	w.refuse(err.Code)
-	w.lasts("letters", long, func() {
-		w.history.note("dead letters are taken again")
-		w.refuse(0)
+	long := rnd.between(0, time.Minute)
+	sim.history.add(entry{kind: faultPeriod, text: "dead letters are refused: " + err.Message, until: sim.since() + long + noticeDelay})
+	sim.setDeadLetterError(err.Code)
+	sim.undoAfter("letters", long, func() {
+		sim.history.addNote("dead letters are taken again")
+		sim.setDeadLetterError(0)
 	})
 }
 
-func (w *world) refuse(code int16) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.refuses = code
+func (sim *simulation) setDeadLetterError(code int16) {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	sim.deadLetterError = code
 }

@@ -9,44 +9,44 @@ import (
 	"time"
 )
 
-// happening is the kind of a history entry.
-type happening uint8
+// entryKind is the kind of a history entry.
+type entryKind uint8
 
 const (
-	remark     happening = iota // for the reader
-	produced                    // event n was stored at its place
-	delivered                   // the service accepted n
-	unanswered                  // accepted, but the answer was lost
-	refused                     // the service refused n
-	lettered                    // a dead letter of the place was sent to the cluster
-	asked                       // a commit of the place was sent
-	committed                   // the group's commit at the place was seen
-	trimmed                     // the cluster deleted the records below the place
-	gapped                      // fiso-flow reported a gap from the place to upTo
-	moves                       // partitions may change owners from now until the time in until
-	excuse                      // from now until the time in until, settled events may be repeated
-	filed                       // a valid flow file with version n was written
-	away                        // a sink is down, until back
-	back                        // the sink is up again
-	owned                       // the partition has another owner in the group, or none
+	note            entryKind = iota // for the reader
+	produced                         // event n was deadLetter at its position
+	delivered                        // the service accepted n
+	answerLost                       // accepted, but the answer was lost
+	refused                          // the service refused n
+	deadLettered                     // a dead letter of the position was sent to the cluster
+	commitRequested                  // a commit of the position was sent
+	committed                        // the group's commit at the position was seen
+	recordsDeleted                   // the cluster deleted the records below the position
+	gapReported                      // fiso-flow reported a gap from the position to upTo
+	rebalance                        // partitions may change owners from now until the time in until
+	faultPeriod                      // from now until the time in until, settled events may be repeated
+	flowFileWritten                  // a valid flow file with version n was written
+	sinkDown                         // a sink is down, until sinkUp
+	sinkUp                           // the sink is up again
+	ownerChanged                     // the partition has another owner in the group, or none
 )
 
 // entry is one line of a history. The order of the lines is the order of events.
 type entry struct {
-	at      time.Duration
-	what    happening
-	who     string // name and life of a member, or ""
-	n       int    // number of the event
-	sink    string // of a delivery or a dead letter
-	piece   int    // of a delivery or a dead letter: see unit
-	part    int32
-	offset  int64
-	upTo    int64
-	until   time.Duration // of moves and excuses
-	most    int           // of a crash: how many events the member may have had in flight
-	without bool          // of a flow file: it does not contain copySink
-	note    string        // of a commit: its metadata, which is not printed
-	text    string
+	at            time.Duration
+	kind          entryKind
+	member        string // name and run of a member, or ""
+	n             int    // number of the event
+	sink          string // of a delivery or a dead letter
+	piece         int    // of a delivery or a dead letter: see expectedDelivery
+	part          int32
+	offset        int64
+	upTo          int64
+	until         time.Duration // of rebalances and fault periods
+	maxInFlight   int           // of a crash: how many events the member may have had in flight
+	lacksCopySink bool          // of a flow file
+	metadata      string        // of a commit; it is not printed
+	text          string
 }
 
 // history is everything that happened in one run. It is safe for concurrent use.
@@ -65,11 +65,13 @@ func (h *history) add(e entry) {
 	h.entries = append(h.entries, e)
 }
 
-func (h *history) note(format string, args ...any) { h.add(entry{text: fmt.Sprintf(format, args...)}) }
+func (h *history) addNote(format string, args ...any) {
+	h.add(entry{text: fmt.Sprintf(format, args...)})
+}
 
-// move records a cause for partitions to change owners, now or a little later.
-func (h *history) move(format string, args ...any) {
-	h.add(entry{what: moves, text: fmt.Sprintf(format, args...), until: time.Since(h.began) + afterwards})
+// addRebalance records a cause for partitions to change owners, now or a little later.
+func (h *history) addRebalance(format string, args ...any) {
+	h.add(entry{kind: rebalance, text: fmt.Sprintf(format, args...), until: time.Since(h.began) + maxRebalance})
 }
 
 func (h *history) all() []entry {
@@ -81,32 +83,32 @@ func (h *history) all() []entry {
 // String formats the entry for reading.
 func (e entry) String() string {
 	s := fmt.Sprintf("%11s  ", e.at.Round(time.Microsecond))
-	if e.who != "" && e.what != owned {
-		s += e.who + ": "
+	if e.member != "" && e.kind != ownerChanged {
+		s += e.member + ": "
 	}
 	at := fmt.Sprintf("%d/%d", e.part, e.offset)
-	switch e.what {
+	switch e.kind {
 	case produced:
 		s += fmt.Sprintf("#%d is %s", e.n, at)
 	case delivered:
 		s += fmt.Sprintf("#%d delivered%s", e.n, e.to())
-	case unanswered:
+	case answerLost:
 		s += fmt.Sprintf("#%d was accepted, and the answer did not arrive", e.n) + e.to()
 	case refused:
 		s += fmt.Sprintf("#%d refused%s", e.n, e.to())
-	case lettered:
+	case deadLettered:
 		s += "dead letter of " + at + e.to()
-	case asked:
+	case commitRequested:
 		s += "commits " + at
 	case committed:
 		s += "committed is " + at
-	case trimmed:
+	case recordsDeleted:
 		s += "the cluster deleted all below " + at
-	case filed:
-		s += fmt.Sprintf("file of version %d, without %s: %t", e.n, copySink, e.without)
-	case owned:
-		s += fmt.Sprintf("partition %d is given to %q", e.part, e.who)
-	case gapped:
+	case flowFileWritten:
+		s += fmt.Sprintf("file of version %d, without %s: %t", e.n, copySink, e.lacksCopySink)
+	case ownerChanged:
+		s += fmt.Sprintf("partition %d is given to %q", e.part, e.member)
+	case gapReported:
 		s += fmt.Sprintf("gap from %s to %d", at, e.upTo)
 	}
 	if e.text != "" {
@@ -127,12 +129,12 @@ func (e entry) to() string {
 	return s
 }
 
-// tell prints the last lines of a history, and of the earlier lines those that about selects.
-func tell(entries []entry, last int, about func(entry) bool) string {
+// formatEntries prints the last lines of a history, and of the earlier lines those that relevantTo selects.
+func formatEntries(entries []entry, last int, relevantTo func(entry) bool) string {
 	var b strings.Builder
 	skipped := 0
 	for i, e := range entries {
-		if i < len(entries)-last && !about(e) {
+		if i < len(entries)-last && !relevantTo(e) {
 			skipped++
 			continue
 		}
@@ -146,8 +148,8 @@ func tell(entries []entry, last int, about func(entry) bool) string {
 	return b.String()
 }
 
-// saw records the committed offset if it has changed.
-func (h *history) saw(part int32, at int64) {
+// recordCommit records the committed offset if it has changed.
+func (h *history) recordCommit(part int32, at int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.commits == nil {
@@ -157,5 +159,5 @@ func (h *history) saw(part int32, at int64) {
 		return
 	}
 	h.commits[part] = at
-	h.entries = append(h.entries, entry{what: committed, at: time.Since(h.began), part: part, offset: at})
+	h.entries = append(h.entries, entry{kind: committed, at: time.Since(h.began), part: part, offset: at})
 }

@@ -9,28 +9,32 @@ import (
 )
 
 // logger writes the log of a member to the history.
-func (w *world) logger(who string) *slog.Logger { return slog.New(&logbook{h: w.history, who: who}) }
-
-// logbook is a slog.Handler that writes to the history.
-type logbook struct {
-	h     *history
-	who   string
-	attrs []slog.Attr
+func (sim *simulation) logger(member string) *slog.Logger {
+	return slog.New(&historyHandler{h: sim.history, member: member})
 }
 
-func (l *logbook) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
-
-func (l *logbook) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &logbook{h: l.h, who: l.who, attrs: append(l.attrs[:len(l.attrs):len(l.attrs)], attrs...)}
+// historyHandler is a slog.Handler that writes to the history.
+type historyHandler struct {
+	h      *history
+	member string
+	attrs  []slog.Attr
 }
 
-func (l *logbook) WithGroup(string) slog.Handler { return l }
+func (l *historyHandler) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelInfo
+}
 
-func (l *logbook) Handle(_ context.Context, r slog.Record) error {
-	e := entry{who: l.who, text: r.Level.String() + " " + r.Message}
+func (l *historyHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &historyHandler{h: l.h, member: l.member, attrs: append(l.attrs[:len(l.attrs):len(l.attrs)], attrs...)}
+}
+
+func (l *historyHandler) WithGroup(string) slog.Handler { return l }
+
+func (l *historyHandler) Handle(_ context.Context, r slog.Record) error {
+	e := entry{member: l.member, text: r.Level.String() + " " + r.Message}
 	r.Attrs(func(a slog.Attr) bool {
 		if r.Message == "gap in the offsets" {
-			e.what = gapped
+			e.kind = gapReported
 			switch a.Key {
 			case "partition":
 				e.part = int32(a.Value.Int64()) //nolint:gosec // G115: one of six

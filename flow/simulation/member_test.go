@@ -22,36 +22,36 @@ import (
 // member is one fiso-flow instance: a directory of flow files and a process, which may die and be
 // started again.
 type member struct {
-	w      *world
-	name   string
-	dir    string
-	life   int
-	file   settings
-	most   int // most events in flight per partition, over all flow files of this life
-	wire   *wire
-	sup    *supervisor.Supervisor
-	cancel context.CancelFunc
-	ended  chan struct{} // closed when this life ends
+	sim         *simulation
+	name        string
+	dir         string
+	runs        int // number of starts
+	file        settings
+	maxInFlight int // most events in flight per partition, over all flow files of this run
+	network     *network
+	sup         *supervisor.Supervisor
+	cancel      context.CancelFunc
+	ended       chan struct{} // closed when this run ends
 }
 
 // settings are the parts of the flow file that a reload may change.
 type settings struct {
-	version  int    // version of the transform
-	inFlight int    // a change replaces the source
-	mode     string // of the sink
-	retries  int
-	line     int
-	paused   bool
-	invalid  bool
-	copied   bool // copySink is in the flow file
+	version     int // of the transform
+	maxInFlight int // a change replaces the source
+	sinkMode    string
+	maxRetries  int
+	stopTheLine int
+	paused      bool
+	invalid     bool
+	hasCopySink bool
 }
 
-func (m *member) who() string { return fmt.Sprintf("%s.%d", m.name, m.life) }
+func (m *member) id() string { return fmt.Sprintf("%s.%d", m.name, m.runs) }
 
-// text returns the flow file. Dead letters are not compressed: zstd decoders have finalizers that
+// flowFile returns the flow file. Dead letters are not compressed: zstd decoders have finalizers that
 // close channels, which fails in a synctest bubble.
-func (m *member) text() string {
-	s, p := m.file, m.w.plan
+func (m *member) flowFile() string {
+	s, p := m.file, m.sim.plan
 	transform := fmt.Sprintf(`cel: '{"n": data.n, "v": %d, "must": data.must}'`, s.version)
 	if p.split {
 		transform = fmt.Sprintf(`split: data.lines, cel: '{"n": parent.n, "v": %d, "must": parent.must, "p": data}'`, s.version)
@@ -71,7 +71,7 @@ source:
     startOffset: %s
     sessionTimeout: %s
     clientId: %s
-filter: 'data.kind != "dropped"'
+filter: 'data.kind != "filtered"'
 transform: {%s}
 %s
 delivery:
@@ -84,82 +84,82 @@ errorHandling:
   maxInterval: 5s
   stopTheLine: {consecutive: %d}
   deadLetter: {type: kafka, config: {brokers: %q, compression: none}}
-`, s.paused, strings.Join(m.w.brokers, ","), topic, group, p.start, p.session, m.who(), transform,
-		sinks, p.ordering, s.inFlight, drain, batch, s.retries, s.line, strings.Join(m.w.brokers, ","))
+`, s.paused, strings.Join(m.sim.brokers, ","), topic, group, p.startOffset, p.sessionTimeout, m.id(), transform,
+		sinks, p.ordering, s.maxInFlight, drain, batch, s.maxRetries, s.stopTheLine, strings.Join(m.sim.brokers, ","))
 }
 
 // write replaces the flow file atomically, as an editor does.
 func (m *member) write() {
-	m.most = max(m.most, m.file.inFlight)
-	if !m.file.invalid && m.w.plan.sinks != nil {
-		m.w.history.add(entry{what: filed, who: m.who(), n: m.file.version, without: !m.file.copied})
+	m.maxInFlight = max(m.maxInFlight, m.file.maxInFlight)
+	if !m.file.invalid && m.sim.plan.sinks != nil {
+		m.sim.history.add(entry{kind: flowFileWritten, member: m.id(), n: m.file.version, lacksCopySink: !m.file.hasCopySink})
 	}
 	tmp := filepath.Join(m.dir, ".sim.tmp")
-	if err := os.WriteFile(tmp, []byte(m.text()), 0o600); err != nil {
-		m.w.t.Error(err)
+	if err := os.WriteFile(tmp, []byte(m.flowFile()), 0o600); err != nil {
+		m.sim.t.Error(err)
 	}
 	if err := os.Rename(tmp, filepath.Join(m.dir, "sim.yaml")); err != nil {
-		m.w.t.Error(err)
+		m.sim.t.Error(err)
 	}
 }
 
-// start starts a new life, wired like package cli does.
+// start starts a new run, set up like package cli does.
 func (m *member) start() {
-	m.life++
-	m.most = 0
-	m.w.history.move("%s starts", m.who())
+	m.runs++
+	m.maxInFlight = 0
+	m.sim.history.addRebalance("%s starts", m.id())
 	m.file.invalid = false // a process does not start with an invalid file
 	m.write()
-	m.wire = newWire(&m.w.net)
-	log := m.w.logger(m.who())
+	m.network = newNetwork(&m.sim.net)
+	log := m.sim.logger(m.id())
 	counters, err := metrics.New(prometheus.NewRegistry())
 	if err != nil {
-		m.w.t.Fatal(err)
+		m.sim.t.Fatal(err)
 	}
-	loader := pipeline.NewLoader(pipeline.Options{Logger: log, Metrics: counters, Dial: m.wire.Dial})
+	loader := pipeline.NewLoader(pipeline.Options{Logger: log, Metrics: counters, Dial: m.network.Dial})
 	m.sup, err = supervisor.New(supervisor.Options{
 		Paths: []string{m.dir}, Load: loader.Load, Recorder: counters, Logger: log, Poll: time.Second,
 	})
 	if err != nil {
-		m.w.t.Fatal(err)
+		m.sim.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	m.cancel, m.ended = cancel, ended
-	sup, who := m.sup, m.who()
-	m.w.lives.Go(func() {
+	sup, member := m.sup, m.id()
+	m.sim.memberRuns.Go(func() {
 		defer close(ended)
 		if err := sup.Run(ctx); err != nil {
-			m.w.broken("%s ended: %v", who, err)
+			m.sim.violation("%s ended: %v", member, err)
 		}
 		loader.Close()
-		m.w.history.note("%s has ended", who)
+		m.sim.history.addNote("%s has ended", member)
 	})
 }
 
 // drain is how long calls in flight may take when a partition is revoked.
 const drain = 20 * time.Second
 
-// mostDrain limits a clean stop: drain, last commit, leaving the group, closing the outputs.
-const mostDrain = 60 * time.Second
+// maxStop limits a clean stop: drain, last commit, leaving the group, closing the outputs.
+const maxStop = 60 * time.Second
 
-// stop ends the life like SIGTERM.
+// stop ends the run like SIGTERM.
 func (m *member) stop() {
-	m.w.history.move("%s is told to stop", m.who())
+	m.sim.history.addRebalance("%s is told to stop", m.id())
 	m.cancel()
 	select {
 	case <-m.ended:
-	case <-time.After(mostDrain):
-		m.w.broken("%s has not stopped after %s", m.who(), mostDrain)
+	case <-time.After(maxStop):
+		m.sim.violation("%s has not stopped after %s", m.id(), maxStop)
 		<-m.ended
 	}
 	m.cancel = nil
 }
 
-// crash ends the life like SIGKILL: nothing it does from now on arrives anywhere. Its goroutines
+// crash ends the run like SIGKILL: nothing it does from now on arrives anywhere. Its goroutines
 // end later.
 func (m *member) crash() {
-	m.w.history.add(entry{what: excuse, who: m.who(), text: "crashes", until: m.w.since(), most: m.most})
+	m.sim.history.add(entry{kind: faultPeriod, member: m.id(), text: "crashes", until: m.sim.since(), maxInFlight: m.maxInFlight})
 	m.cut()
 	m.cancel()
 	m.cancel = nil
@@ -167,20 +167,20 @@ func (m *member) crash() {
 
 // cut disconnects the network and lets the session expire.
 func (m *member) cut() {
-	wire, who := m.wire, m.who()
-	wire.cut()
-	m.w.troubles.Go(func() {
-		time.Sleep(m.w.plan.session)
-		if wire.isCut() {
-			m.w.history.move("the session of %s is over", who) // kfake may have ended it already
-			m.w.expel("the session of "+who, func(g kfake.GroupMember) bool { return g.ClientID == who })
+	network, member := m.network, m.id()
+	network.cut()
+	m.sim.activeFaults.Go(func() {
+		time.Sleep(m.sim.plan.sessionTimeout)
+		if network.isCut() {
+			m.sim.history.addRebalance("the session of %s is over", member) // kfake may have ended it already
+			m.sim.removeFromGroup("the expired session of "+member, func(g kfake.GroupMember) bool { return g.ClientID == member })
 		}
 	})
 }
 
-// expel removes members from the group.
-func (w *world) expel(what string, which func(kfake.GroupMember) bool) {
-	g := w.kafka.Fake.GroupInfo(group)
+// removeFromGroup removes members from the group.
+func (sim *simulation) removeFromGroup(what string, which func(kfake.GroupMember) bool) {
+	g := sim.kafka.Fake.GroupInfo(group)
 	if g == nil {
 		return
 	}
@@ -196,11 +196,11 @@ func (w *world) expel(what string, which func(kfake.GroupMember) bool) {
 	if len(req.Members) == 0 {
 		return
 	}
-	w.history.move("%s runs out", what)
+	sim.history.addRebalance("%s is removed from the group", what)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if _, err := req.RequestWith(ctx, w.producer); err != nil {
-		w.history.note("%s does not run out: %v", what, err)
+	if _, err := req.RequestWith(ctx, sim.producer); err != nil {
+		sim.history.addNote("%s cannot be removed from the group: %v", what, err)
 	}
 }
 

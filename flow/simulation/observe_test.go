@@ -10,60 +10,60 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// observe adds the observers of the cluster. The one that refuses dead letters comes before the
+// observeCluster adds the observers of the cluster. The one that refuses dead letters comes before the
 // one that records them, so that only accepted ones are recorded.
-func (w *world) observe() {
-	orders := w.kafka.Fake.TopicInfo(topic).TopicID
-	w.kafka.Fake.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
-		w.kafka.Fake.KeepControl()
-		return w.refuseLetters(req.(*kmsg.ProduceRequest), orders)
+func (sim *simulation) observeCluster() {
+	orders := sim.kafka.Fake.TopicInfo(topic).TopicID
+	sim.kafka.Fake.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		sim.kafka.Fake.KeepControl()
+		return sim.refuseDeadLetters(req.(*kmsg.ProduceRequest), orders)
 	})
-	w.kafka.Fake.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
-		w.kafka.Fake.KeepControl()
-		w.noteLetters(req.(*kmsg.ProduceRequest), orders)
+	sim.kafka.Fake.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		sim.kafka.Fake.KeepControl()
+		sim.recordDeadLetters(req.(*kmsg.ProduceRequest), orders)
 		return nil, nil, false
 	})
-	w.kafka.Fake.ControlKey(int16(kmsg.OffsetCommit), func(req kmsg.Request) (kmsg.Response, error, bool) {
-		w.kafka.Fake.KeepControl()
+	sim.kafka.Fake.ControlKey(int16(kmsg.OffsetCommit), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		sim.kafka.Fake.KeepControl()
 		r := req.(*kmsg.OffsetCommitRequest)
 		for _, t := range r.Topics {
 			for _, p := range t.Partitions {
-				e := entry{what: asked, part: p.Partition, offset: p.Offset, text: "by " + r.MemberID}
+				e := entry{kind: commitRequested, part: p.Partition, offset: p.Offset, text: "by " + r.MemberID}
 				if p.Metadata != nil {
-					e.note = *p.Metadata
+					e.metadata = *p.Metadata
 				}
-				w.history.add(e)
+				sim.history.add(e)
 			}
 		}
 		return nil, nil, false
 	})
 }
 
-// noteMembers records when each member of the group last sent a request.
-func (w *world) noteMembers() {
+// observeMembers records when each member of the group last sent a request.
+func (sim *simulation) observeMembers() {
 	for _, key := range []kmsg.Key{kmsg.JoinGroup, kmsg.SyncGroup, kmsg.Heartbeat} {
-		w.kafka.Fake.ControlKey(int16(key), func(req kmsg.Request) (kmsg.Response, error, bool) {
-			w.kafka.Fake.KeepControl()
+		sim.kafka.Fake.ControlKey(int16(key), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			sim.kafka.Fake.KeepControl()
 			id := ""
 			switch r := req.(type) {
 			case *kmsg.JoinGroupRequest:
 				id = r.MemberID
 			case *kmsg.SyncGroupRequest:
 				id = r.MemberID
-				w.noteOwners(r)
+				sim.recordOwners(r)
 			case *kmsg.HeartbeatRequest:
 				id = r.MemberID
 			}
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.heard[id] = time.Now()
+			sim.mu.Lock()
+			defer sim.mu.Unlock()
+			sim.lastRequest[id] = time.Now()
 			return nil, nil, false
 		})
 	}
 }
 
-// noteOwners records new owners of partitions when the leader of the group sends the assignment.
-func (w *world) noteOwners(r *kmsg.SyncGroupRequest) {
+// recordOwners records new owners of partitions when the leader of the group sends the assignment.
+func (sim *simulation) recordOwners(r *kmsg.SyncGroupRequest) {
 	if len(r.GroupAssignment) == 0 {
 		return // not the leader
 	}
@@ -71,7 +71,7 @@ func (w *world) noteOwners(r *kmsg.SyncGroupRequest) {
 	for _, m := range r.GroupAssignment {
 		var a kmsg.ConsumerMemberAssignment
 		if err := a.ReadFrom(m.MemberAssignment); err != nil {
-			w.broken("an assignment of the group cannot be read: %v", err)
+			sim.violation("an assignment of the group cannot be read: %v", err)
 		}
 		for _, t := range a.Topics {
 			for _, p := range t.Partitions {
@@ -79,29 +79,29 @@ func (w *world) noteOwners(r *kmsg.SyncGroupRequest) {
 			}
 		}
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
 	for p := range int32(partitions) {
-		if w.owners[p] != owners[p] {
-			w.history.add(entry{what: owned, part: p, who: owners[p]})
+		if sim.owners[p] != owners[p] {
+			sim.history.add(entry{kind: ownerChanged, part: p, member: owners[p]})
 		}
 	}
-	w.owners = owners
+	sim.owners = owners
 }
 
-// mostJoin is how long a member waits at most for the answer to JoinGroup.
-const mostJoin = 75 * time.Second
+// maxJoinWait is how long a member waits at most for the answer to JoinGroup.
+const maxJoinWait = 75 * time.Second
 
-// stall detects a rebalance that lasts too long. A real cluster ends a rebalance after the
+// rebalanceTimer detects a rebalance that lasts too long. A real cluster ends a rebalance after the
 // rebalance timeout, with the members that have joined. kfake restarts the timeout at each
 // JoinGroup, and members without an answer send another one; kfake may also count too few members,
 // so that the rebalance never completes. Only a group without members starts to count again.
-type stall struct {
+type rebalanceTimer struct {
 	epoch int32
 	since time.Time // zero: no rebalance
 }
 
-func (s *stall) endless(g *kfake.GroupInfo) bool {
+func (s *rebalanceTimer) isStuck(g *kfake.GroupInfo) bool {
 	if g == nil || g.State != "PreparingRebalance" {
 		s.since = time.Time{}
 		return false
@@ -109,35 +109,35 @@ func (s *stall) endless(g *kfake.GroupInfo) bool {
 	if s.since.IsZero() || s.epoch != g.Epoch {
 		s.epoch, s.since = g.Epoch, time.Now()
 	}
-	if time.Since(s.since) < 2*mostJoin {
+	if time.Since(s.since) < 2*maxJoinWait {
 		return false
 	}
 	s.since = time.Now()
 	return true
 }
 
-// expelGhosts removes group members that no longer exist. kfake does that itself, but not while
+// removeGoneMembers removes group members that no longer exist. kfake does that itself, but not while
 // their JoinGroup waits for an answer, and each further JoinGroup postpones the end of the
-// rebalance: with such a ghost a rebalance might never end. A real cluster does not wait for
-// ghosts.
-func (w *world) expelGhosts(ctx context.Context) {
+// rebalance: with such a member a rebalance might never end. A real cluster does not wait for
+// gone members.
+func (sim *simulation) removeGoneMembers(ctx context.Context) {
 	t := time.NewTicker(5 * time.Second)
 	defer t.Stop()
-	var stuck stall
+	var timer rebalanceTimer
 	for {
-		if stuck.endless(w.kafka.Fake.GroupInfo(group)) {
-			w.history.add(entry{what: excuse, text: "the cluster does not come to an end of a rebalance", until: w.since() + noticed})
-			happened.count("endless rebalance of kfake")
-			w.expel("everyone", func(kfake.GroupMember) bool { return true })
+		if timer.isStuck(sim.kafka.Fake.GroupInfo(group)) {
+			sim.history.add(entry{kind: faultPeriod, text: "the cluster does not come to an end of a rebalance", until: sim.since() + noticeDelay})
+			counters.count("endless rebalance of kfake")
+			sim.removeFromGroup("every member", func(kfake.GroupMember) bool { return true })
 		}
-		w.expel("a ghost", func(m kfake.GroupMember) bool {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			at, ok := w.heard[m.MemberID]
+		sim.removeFromGroup("a gone member", func(m kfake.GroupMember) bool {
+			sim.mu.Lock()
+			defer sim.mu.Unlock()
+			at, ok := sim.lastRequest[m.MemberID]
 			if !ok {
-				w.heard[m.MemberID] = time.Now()
+				sim.lastRequest[m.MemberID] = time.Now()
 			}
-			return ok && time.Since(at) > mostJoin
+			return ok && time.Since(at) > maxJoinWait
 		})
 		select {
 		case <-t.C:
@@ -148,11 +148,11 @@ func (w *world) expelGhosts(ctx context.Context) {
 }
 
 // watchCommits records the commits of the group.
-func (w *world) watchCommits(ctx context.Context) {
+func (sim *simulation) watchCommits(ctx context.Context) {
 	t := time.NewTicker(100 * time.Millisecond)
 	defer t.Stop()
 	for {
-		w.lookAtCommits()
+		sim.recordCommits()
 		select {
 		case <-t.C:
 		case <-ctx.Done():
@@ -161,8 +161,8 @@ func (w *world) watchCommits(ctx context.Context) {
 	}
 }
 
-func (w *world) lookAtCommits() {
-	for p, at := range w.commits() {
-		w.history.saw(p, at)
+func (sim *simulation) recordCommits() {
+	for p, at := range sim.commits() {
+		sim.history.recordCommit(p, at)
 	}
 }

@@ -20,51 +20,52 @@ const shortSession = 30 * time.Second
 
 // plan is everything that a seed decides in advance.
 type plan struct {
-	seed                    uint64
-	events                  int
-	keys                    int
-	ordering                string
-	start                   string
-	session                 time.Duration
-	latency                 time.Duration // maximum, of the service
-	lossy                   float64       // share of answers that are lost
-	flaky, poison, stubborn float64
-	over                    time.Duration // duration of events and faults
-	pace                    time.Duration // maximum, between faults
-	faults                  []string      // kinds of faults that may happen
-	file                    settings
-	split                   bool       // each record becomes one to three events
-	sinks                   *sinksPlan // nil: one sink
+	seed                                  uint64
+	events                                int
+	keys                                  int
+	ordering                              string
+	startOffset                           string
+	sessionTimeout                        time.Duration
+	maxLatency                            time.Duration // of the service
+	lostAnswerShare                       float64
+	flakyShare, poisonShare, failingShare float64
+	duration                              time.Duration // of events and faults
+	maxFaultInterval                      time.Duration
+	faults                                []string // kinds of faults that may happen
+	file                                  settings
+	split                                 bool       // each record becomes one to three events
+	sinks                                 *sinksPlan // nil: one sink
 }
 
 // newPlan draws a plan. Many seeds leave out some kinds of faults, because some rules are stricter
 // without them. If only is not empty, it names the kinds.
 func newPlan(seed uint64, only string) *plan {
-	d := newDice(seed, 0)
+	rnd := newRandom(seed, 0)
 	p := &plan{
-		seed: seed, events: 300 + d.IntN(1700), keys: one(d, 1, 7, 50, 500),
-		ordering: one(d, "key", "key", "key", "partition", "none"), start: one(d, "earliest", "latest"),
-		session: one(d, shortSession, 45*time.Second), latency: one(d, 0, 5*time.Millisecond, 30*time.Millisecond),
-		over: d.between(30*time.Second, 2*time.Minute), pace: d.between(2*time.Second, 10*time.Second),
-		file: settings{inFlight: one(d, 4, 64, 1024), mode: one(d, "structured", "structured", "binary", "batch"), retries: one(d, 1, 3, 5), line: one(d, 0, 20)},
+		seed: seed, events: 300 + rnd.IntN(1700), keys: oneOf(rnd, 1, 7, 50, 500),
+		ordering: oneOf(rnd, "key", "key", "key", "partition", "none"), startOffset: oneOf(rnd, "earliest", "latest"),
+		sessionTimeout: oneOf(rnd, shortSession, 45*time.Second), maxLatency: oneOf(rnd, 0, 5*time.Millisecond, 30*time.Millisecond),
+		duration: rnd.between(30*time.Second, 2*time.Minute), maxFaultInterval: rnd.between(2*time.Second, 10*time.Second),
+		file: settings{maxInFlight: oneOf(rnd, 4, 64, 1024), sinkMode: oneOf(rnd, "structured", "structured", "binary", "batch"), maxRetries: oneOf(rnd, 1,
+			3, 5), stopTheLine: oneOf(rnd, 0, 20)},
 	}
-	if d.chance(0.8) {
-		p.flaky = 0.05
+	if rnd.chance(0.8) {
+		p.flakyShare = 0.05
 	}
-	if d.chance(0.5) {
-		p.poison, p.stubborn = 0.01, 0.005
+	if rnd.chance(0.5) {
+		p.poisonShare, p.failingShare = 0.01, 0.005
 	}
-	if d.chance(0.2) {
-		p.lossy = 0.01
+	if rnd.chance(0.2) {
+		p.lostAnswerShare = 0.01
 	}
 	for _, kind := range kindsOfFaults() {
-		if d.chance(0.4) {
+		if rnd.chance(0.4) {
 			p.faults = append(p.faults, kind)
 		}
 	}
-	p.severalSinks(newDice(seed, 30))
-	if p.sinks != nil && p.sinks.trouble {
-		p.faults = append(p.faults, troubleOfCopy, troubleOfCopy)
+	p.drawSinks(newRandom(seed, 30))
+	if p.sinks != nil && p.sinks.copyOutages {
+		p.faults = append(p.faults, copyOutageKind, copyOutageKind)
 	}
 	if only != "" {
 		p.faults = nil
@@ -77,16 +78,17 @@ func newPlan(seed uint64, only string) *plan {
 	return p
 }
 
-// troubleOfCopy is the kind of fault that needs several sinks.
-const troubleOfCopy = "copy"
+// copyOutageKind is the kind of fault that needs several sinks.
+const copyOutageKind = "copy"
 
-// kindsOfFaults returns the kinds without troubleOfCopy. Seeds depend on their order.
+// kindsOfFaults returns the kinds without copyOutageKind. Seeds depend on their order.
 func kindsOfFaults() []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(faults)), func(kind string) bool { return kind == troubleOfCopy })
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(faults)), func(kind string) bool { return kind == copyOutageKind })
 }
 
 func (p *plan) String() string {
-	s := fmt.Sprintf("%d events of %d keys over %s, order by %s, start at %s, faults %v, %+v", p.events, p.keys, p.over, p.ordering, p.start, p.faults, p.file)
+	s := fmt.Sprintf("%d events of %d keys over %s, order by %s, start at %s, faults %v, %+v", p.events, p.keys, p.duration, p.ordering, p.startOffset,
+		p.faults, p.file)
 	if p.split {
 		s += ", split"
 	}

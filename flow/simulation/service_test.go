@@ -14,41 +14,41 @@ import (
 
 // service is the application that a sink delivers to.
 type service struct {
-	w    *world
+	sim  *simulation
 	sink string
 	ln   net.Listener
 
-	mu     sync.Mutex
-	conns  map[net.Conn]struct{}
-	tries  map[[2]int]int // by event and piece
-	trial  string         // the current outage; "": none
-	slow   time.Duration  // maximum time of an answer
-	healed bool           // answers are no longer lost
-	mended bool           // it accepts what it refused before
-	ended  chan struct{}
-	wg     sync.WaitGroup
+	mu          sync.Mutex
+	conns       map[net.Conn]struct{}
+	tries       map[[2]int]int // by event and piece
+	outageKind  string         // the current outage; "": none
+	maxDelay    time.Duration  // of an answer
+	faultsEnded bool           // answers are no longer lost
+	acceptsAll  bool           // it accepts what it refused before
+	ended       chan struct{}
+	wg          sync.WaitGroup
 }
 
 // Outages of the whole service.
 const (
-	sinkFails   = "answers 503"
-	sinkDenies  = "answers 401" // an expired token
-	sinkMoved   = "answers 302"
-	sinkHangs   = "hangs"
-	sinkDrops   = "closes connections"
-	sinkAbsent  = "refuses connections"
-	sinkBusy    = "answers 429 with Retry-After"
-	sinkHalfway = "accepts, and closes connections"
+	answers503           = "answers 503"
+	answers401           = "answers 401" // an expired token
+	answers302           = "answers 302"
+	hangs                = "hangs"
+	closesConnections    = "closes connections"
+	refusesConnections   = "refuses connections"
+	answers429           = "answers 429 with Retry-After"
+	closesAfterAccepting = "accepts, and closes connections"
 )
 
-var trials = []string{sinkFails, sinkDenies, sinkMoved, sinkBusy, sinkHangs, sinkDrops, sinkAbsent, sinkHalfway}
+var outageKinds = []string{answers503, answers401, answers302, answers429, hangs, closesConnections, refusesConnections, closesAfterAccepting}
 
-func (w *world) newService(sink, addr string) *service {
-	ln, err := w.net.Listen("tcp", addr)
+func (sim *simulation) newService(sink, addr string) *service {
+	ln, err := sim.net.Listen("tcp", addr)
 	if err != nil {
-		w.t.Fatal(err)
+		sim.t.Fatal(err)
 	}
-	s := &service{w: w, sink: sink, ln: ln, conns: map[net.Conn]struct{}{}, tries: map[[2]int]int{}, slow: w.plan.latency, ended: make(chan struct{})}
+	s := &service{sim: sim, sink: sink, ln: ln, conns: map[net.Conn]struct{}{}, tries: map[[2]int]int{}, maxDelay: sim.plan.maxLatency, ended: make(chan struct{})}
 	s.wg.Go(s.accept)
 	return s
 }
@@ -60,7 +60,7 @@ func (s *service) accept() {
 			return
 		}
 		s.mu.Lock()
-		if s.trial == sinkAbsent {
+		if s.outageKind == refusesConnections {
 			s.mu.Unlock()
 			_ = c.Close() // a pipe
 			continue
@@ -87,25 +87,25 @@ func (s *service) cut() {
 	}
 }
 
-func (s *service) set(trial string, slow time.Duration) {
+func (s *service) set(outageKind string, maxDelay time.Duration) {
 	s.mu.Lock()
-	s.trial, s.slow = trial, slow
+	s.outageKind, s.maxDelay = outageKind, maxDelay
 	s.mu.Unlock()
-	if trial == sinkAbsent {
+	if outageKind == refusesConnections {
 		s.cut()
 	}
 }
 
-// heal ends the faults of the service.
-func (s *service) heal() {
+// endFaults ends the faults of the service.
+func (s *service) endFaults() {
 	s.mu.Lock()
-	s.healed = true
+	s.faultsEnded = true
 	s.mu.Unlock()
-	s.set("", s.w.plan.latency)
+	s.set("", s.sim.plan.maxLatency)
 }
 
-// got is a CloudEvent that arrived.
-type got struct {
+// arrival is a CloudEvent that arrived.
+type arrival struct {
 	ID   string `json:"id"`
 	Data struct {
 		N int `json:"n"`
@@ -133,29 +133,29 @@ func (s *service) serve(c net.Conn) {
 		}
 		events, batch, err := parse(r.Header, body)
 		if err != nil {
-			s.w.broken("the service was sent %q: %v", body, err)
+			s.sim.violation("the service was sent %q: %v", body, err)
 			return
 		}
-		v := s.judge(events)
+		v := s.decide(events)
 		select {
-		case <-time.After(v.wait):
+		case <-time.After(v.delay):
 		case <-s.ended:
 			return
 		}
-		if !s.answer(c, r.Header.Get("Sim-Member"), events, v, batch) {
+		if !s.writeAnswer(c, r.Header.Get("Sim-Member"), events, v, batch) {
 			return
 		}
 	}
 }
 
-func parse(head http.Header, body []byte) (events []got, batch bool, err error) {
+func parse(head http.Header, body []byte) (events []arrival, batch bool, err error) {
 	if id := head.Get("Ce-Id"); id != "" {
-		events = []got{{ID: id}}
+		events = []arrival{{ID: id}}
 		return events, false, json.Unmarshal(body, &events[0].Data)
 	}
 	if len(body) > 0 && body[0] == '[' {
 		return events, true, json.Unmarshal(body, &events)
 	}
-	events = make([]got, 1)
+	events = make([]arrival, 1)
 	return events, false, json.Unmarshal(body, &events[0])
 }

@@ -22,5 +22,5 @@
 //     pipeline. For a change of the source, the new pipeline is built first; then
 //     the old one drains and the new one starts.
 //   - A pipeline that ends by itself is started again with backoff, and the report
-//     says why it ended.
+//     contains the reason.
 package supervisor

@@ -19,8 +19,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is shared by the fakes of one test: the history of calls, and the faults to inject.
-type world struct {
+// testEnv is shared by the fakes of one test: the history of calls, and the faults to inject.
+type testEnv struct {
 	mu      sync.Mutex
 	history []string
 	running map[string]int // active pipelines by flow
@@ -29,36 +29,36 @@ type world struct {
 	valid   map[string]bool
 	reloads map[string]int
 	logs    strings.Builder
-	forgot  []string
+	deleted []string
 	loads   map[string]int // how often each content was loaded
 }
 
-func newWorld() *world {
-	return &world{
+func newTestEnv() *testEnv {
+	return &testEnv{
 		running: map[string]int{}, faults: map[string]func(context.Context) error{},
 		status: map[string]Status{}, valid: map[string]bool{}, reloads: map[string]int{},
 		loads: map[string]int{},
 	}
 }
 
-func (w *world) log(format string, args ...any) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.history = append(w.history, fmt.Sprintf(format, args...))
+func (env *testEnv) log(format string, args ...any) {
+	env.mu.Lock()
+	defer env.mu.Unlock()
+	env.history = append(env.history, fmt.Sprintf(format, args...))
 }
 
 // fault makes a step ("build orders", "run orders", "swap orders", "drain orders") call f; nil:
 // the step succeeds.
-func (w *world) fault(step string, f func(context.Context) error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.faults[step] = f
+func (env *testEnv) fault(step string, f func(context.Context) error) {
+	env.mu.Lock()
+	defer env.mu.Unlock()
+	env.faults[step] = f
 }
 
-func (w *world) step(ctx context.Context, step string) error {
-	w.mu.Lock()
-	f := w.faults[step]
-	w.mu.Unlock()
+func (env *testEnv) step(ctx context.Context, step string) error {
+	env.mu.Lock()
+	f := env.faults[step]
+	env.mu.Unlock()
 	if f == nil {
 		return nil
 	}
@@ -66,96 +66,96 @@ func (w *world) step(ctx context.Context, step string) error {
 }
 
 // takeHistory returns the history since the last call.
-func (w *world) takeHistory() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	h := w.history
-	w.history = nil
+func (env *testEnv) takeHistory() []string {
+	env.mu.Lock()
+	defer env.mu.Unlock()
+	h := env.history
+	env.history = nil
 	return h
 }
 
-func (w *world) Reloaded(flow string, ok bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.reloads[fmt.Sprintf("%s %v", flow, ok)]++
+func (env *testEnv) Reloaded(flow string, ok bool) {
+	env.mu.Lock()
+	defer env.mu.Unlock()
+	env.reloads[fmt.Sprintf("%s %v", flow, ok)]++
 }
 
-func (w *world) Valid(flow string, ok bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.valid[flow] = ok
+func (env *testEnv) Valid(flow string, ok bool) {
+	env.mu.Lock()
+	defer env.mu.Unlock()
+	env.valid[flow] = ok
 }
 
-func (w *world) Forget(flow string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.forgot = append(w.forgot, flow)
+func (env *testEnv) Forget(flow string) {
+	env.mu.Lock()
+	defer env.mu.Unlock()
+	env.deleted = append(env.deleted, flow)
 }
 
-// forgotten returns the names whose gauges were deleted since the last call, in order.
-func (w *world) forgotten() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	names := strings.Join(w.forgot, " ")
-	w.forgot = nil
+// deletedGauges returns the names whose gauges were deleted since the last call, in order.
+func (env *testEnv) deletedGauges() string {
+	env.mu.Lock()
+	defer env.mu.Unlock()
+	names := strings.Join(env.deleted, " ")
+	env.deleted = nil
 	return names
 }
 
-func (w *world) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.logs.Write(p)
+func (env *testEnv) Write(p []byte) (int, error) {
+	env.mu.Lock()
+	defer env.mu.Unlock()
+	return env.logs.Write(p)
 }
 
-func (w *world) logged(text string) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return strings.Contains(w.logs.String(), text)
+func (env *testEnv) logged(text string) bool {
+	env.mu.Lock()
+	defer env.mu.Unlock()
+	return strings.Contains(env.logs.String(), text)
 }
 
-func (w *world) isValid(flow string) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.valid[flow]
+func (env *testEnv) isValid(flow string) bool {
+	env.mu.Lock()
+	defer env.mu.Unlock()
+	return env.valid[flow]
 }
 
 // counted returns how often a reload was counted; what is "flow outcome".
-func (w *world) counted(what string) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.reloads[what]
+func (env *testEnv) counted(what string) int {
+	env.mu.Lock()
+	defer env.mu.Unlock()
+	return env.reloads[what]
 }
 
-// def is a fake plan, parsed from a line such as "orders source=a stage=b paused refs=/x".
-type def struct {
-	w                   *world
-	name, source, stage string
-	paused              bool
-	refs                []string
+// fakePlan is a plan, parsed from a line such as "orders source=a version=b paused refs=/x".
+type fakePlan struct {
+	env                   *testEnv
+	name, source, version string
+	paused                bool
+	refs                  []string
 }
 
-func (w *world) load(file string, data []byte) (Plan, error) {
-	w.mu.Lock()
-	w.loads[string(data)]++
-	w.mu.Unlock()
-	if err := w.step(context.Background(), "load "+filepath.Base(file)); err != nil {
+func (env *testEnv) load(file string, data []byte) (Plan, error) {
+	env.mu.Lock()
+	env.loads[string(data)]++
+	env.mu.Unlock()
+	if err := env.step(context.Background(), "load "+filepath.Base(file)); err != nil {
 		return nil, err
 	}
 	words := strings.Fields(string(data))
 	if len(words) == 0 {
 		return nil, fmt.Errorf("%s:1:1: the file is empty", file)
 	}
-	if err := w.step(context.Background(), "load"); err != nil {
+	if err := env.step(context.Background(), "load"); err != nil {
 		return nil, err
 	}
-	d := &def{w: w, name: words[0]}
+	d := &fakePlan{env: env, name: words[0]}
 	for _, word := range words[1:] {
 		key, value, _ := strings.Cut(word, "=")
 		switch key {
 		case "source":
 			d.source = value
-		case "stage":
-			d.stage = value
+		case "version":
+			d.version = value
 		case "paused":
 			d.paused = true
 		case "watches": // compared by its path, like a secret
@@ -175,7 +175,7 @@ func (w *world) load(file string, data []byte) (Plan, error) {
 }
 
 // refers returns the references of a file that load refuses.
-func (w *world) refers(_ string, data []byte) (refs []string) {
+func (env *testEnv) refers(_ string, data []byte) (refs []string) {
 	for _, word := range strings.Fields(string(data)) {
 		if ref, ok := strings.CutPrefix(word, "refs="); ok {
 			refs = append(refs, ref)
@@ -185,72 +185,72 @@ func (w *world) refers(_ string, data []byte) (refs []string) {
 }
 
 // loaded returns how often a content was loaded.
-func (w *world) loaded(content string) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.loads[content]
+func (env *testEnv) loaded(content string) int {
+	env.mu.Lock()
+	defer env.mu.Unlock()
+	return env.loads[content]
 }
 
-func (d *def) Name() string                { return d.name }
-func (d *def) Paused() bool                { return d.paused }
-func (d *def) Files() []string             { return d.refs }
-func (d *def) SourceKey() string           { return d.source }
-func (d *def) VersionKey() string          { return d.stage }
-func (d *def) DrainTimeout() time.Duration { return 20 * time.Second }
-func (d *def) String() string              { return d.name + "/" + d.source + "/" + d.stage }
+func (d *fakePlan) Name() string                { return d.name }
+func (d *fakePlan) Paused() bool                { return d.paused }
+func (d *fakePlan) Files() []string             { return d.refs }
+func (d *fakePlan) SourceKey() string           { return d.source }
+func (d *fakePlan) VersionKey() string          { return d.version }
+func (d *fakePlan) DrainTimeout() time.Duration { return 20 * time.Second }
+func (d *fakePlan) String() string              { return d.name + "/" + d.source + "/" + d.version }
 
-func (d *def) Build() (Pipeline, error) {
-	if err := d.w.step(context.Background(), "build "+d.name); err != nil {
+func (d *fakePlan) Build() (Pipeline, error) {
+	if err := d.env.step(context.Background(), "build "+d.name); err != nil {
 		return nil, err
 	}
-	return &pipe{w: d.w, d: d}, nil
+	return &fakePipeline{env: d.env, d: d}, nil
 }
 
-// pipe is a fake pipeline. It records a failure if two pipelines of one flow run at the same time.
-type pipe struct {
-	w *world
-	d *def
+// fakePipeline records calls, and a failure if two pipelines of one flow run at the same time.
+type fakePipeline struct {
+	env *testEnv
+	d   *fakePlan
 }
 
-func (p *pipe) Run(ctx context.Context) error {
-	p.w.mu.Lock()
-	p.w.running[p.d.name]++
-	if p.w.running[p.d.name] > 1 {
-		p.w.history = append(p.w.history, "TWO RUN: "+p.d.name)
+func (p *fakePipeline) Run(ctx context.Context) error {
+	p.env.mu.Lock()
+	p.env.running[p.d.name]++
+	if p.env.running[p.d.name] > 1 {
+		p.env.history = append(p.env.history, "two pipelines run: "+p.d.name)
 	}
-	p.w.mu.Unlock()
-	p.w.log("run %v", p.d)
+	p.env.mu.Unlock()
+	p.env.log("run %v", p.d)
 	defer func() {
-		p.w.mu.Lock()
-		p.w.running[p.d.name]--
-		p.w.mu.Unlock()
+		p.env.mu.Lock()
+		p.env.running[p.d.name]--
+		p.env.mu.Unlock()
 	}()
-	if err := p.w.step(ctx, "run "+p.d.name); err != nil {
-		p.w.log("fell %v", p.d)
+	if err := p.env.step(ctx, "run "+p.d.name); err != nil {
+		p.env.log("failed %v", p.d)
 		return err
 	}
 	<-ctx.Done()
-	err := p.w.step(ctx, "drain "+p.d.name)
-	p.w.log("drained %v", p.d)
+	err := p.env.step(ctx, "drain "+p.d.name)
+	p.env.log("drained %v", p.d)
 	return err
 }
 
-func (p *pipe) Swap(ctx context.Context, next Plan) error {
-	if err := p.w.step(ctx, "swap "+p.d.name); err != nil {
+func (p *fakePipeline) Swap(ctx context.Context, next Plan) error {
+	if err := p.env.step(ctx, "swap "+p.d.name); err != nil {
 		return err
 	}
-	p.d = next.(*def)
-	p.w.log("swapped %v", p.d)
+	p.d = next.(*fakePlan)
+	p.env.log("swapped %v", p.d)
 	return nil
 }
 
-func (p *pipe) Status() Status {
-	p.w.mu.Lock()
-	defer p.w.mu.Unlock()
-	return p.w.status[p.d.name]
+func (p *fakePipeline) Status() Status {
+	p.env.mu.Lock()
+	defer p.env.mu.Unlock()
+	return p.env.status[p.d.name]
 }
 
-func (p *pipe) Close() { p.w.log("closed %v", p.d) }
+func (p *fakePipeline) Close() { p.env.log("closed %v", p.d) }
 
 // fakeWatcher notifies when the test asks for it.
 type fakeWatcher struct {
@@ -275,7 +275,7 @@ func (f *fakeWatcher) watched() string {
 	defer f.mu.Unlock()
 	return strings.Join(f.paths, " ")
 }
-func (f *fakeWatcher) speak() {
+func (f *fakeWatcher) signal() {
 	select {
 	case f.changes <- struct{}{}:
 	default:
@@ -284,7 +284,7 @@ func (f *fakeWatcher) speak() {
 
 // instance is a supervisor under test on a real directory, in a synctest bubble.
 type instance struct {
-	*world
+	*testEnv
 	t       *testing.T
 	dir     string
 	watcher *fakeWatcher
@@ -302,13 +302,13 @@ func start(t *testing.T, dir string, files ...string) *instance {
 // startWith is start, with a change to the supervisor before it runs.
 func startWith(t *testing.T, dir string, change func(*Supervisor), files ...string) *instance {
 	t.Helper()
-	in := &instance{world: newWorld(), t: t, dir: dir, watcher: newFakeWatcher(), ended: make(chan error, 1)}
+	in := &instance{testEnv: newTestEnv(), t: t, dir: dir, watcher: newFakeWatcher(), ended: make(chan error, 1)}
 	for i := 0; i < len(files); i += 2 {
 		in.put(files[i], files[i+1])
 	}
 	s, err := New(Options{
-		Paths: []string{dir}, Load: in.load, Refers: in.refers, Watcher: in.watcher, Recorder: in.world,
-		Logger: slog.New(slog.NewTextHandler(in.world, nil)),
+		Paths: []string{dir}, Load: in.load, Refers: in.refers, Watcher: in.watcher, Recorder: in.testEnv,
+		Logger: slog.New(slog.NewTextHandler(in.testEnv, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -338,7 +338,7 @@ func (in *instance) remove(name string) {
 
 // notify triggers the watcher and waits for the debounce.
 func (in *instance) notify() {
-	in.watcher.speak()
+	in.watcher.signal()
 	in.advance(250 * time.Millisecond)
 }
 
@@ -353,7 +353,7 @@ func (in *instance) expect(want ...string) {
 	in.t.Helper()
 	got := in.takeHistory()
 	if !slices.Equal(got, want) {
-		in.t.Fatalf("happened:\n\t%s\nexpected:\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+		in.t.Fatalf("calls:\n\t%s\nwant:\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
 	}
 }
 

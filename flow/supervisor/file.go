@@ -12,7 +12,7 @@ import (
 // file is one flow file and its plan. Only the goroutine of Run writes it, with the lock held.
 type file struct {
 	path      string
-	def       Plan // in force; nil: the file was never valid
+	inForce   Plan // nil: the file was never valid
 	next      Plan // from the new content, not yet in force
 	loaded    reload.Loaded[Plan]
 	fault     error // why the current content is not in force
@@ -26,16 +26,16 @@ func (f *file) set(l reload.Loaded[Plan]) {
 }
 
 // commit puts next in force.
-func (f *file) commit() { f.def, f.next, f.fault = f.next, nil, nil }
+func (f *file) commit() { f.inForce, f.next, f.fault = f.next, nil, nil }
 
 // refuse records that another file owns the name of the new flow.
 func (f *file) refuse(err error) { f.next, f.fault, f.nameTaken = nil, err, true }
 
-// claimedPlan returns which flow names the file claims.
-func (f *file) claimedPlan() claim {
+// claim returns which flow names the file claims.
+func (f *file) claim() claim {
 	c := claim{path: f.path, absent: f.absent}
-	if f.def != nil {
-		c.held = f.def.Name()
+	if f.inForce != nil {
+		c.held = f.inForce.Name()
 	}
 	if f.next != nil {
 		c.wanted = f.next.Name()
@@ -45,8 +45,8 @@ func (f *file) claimedPlan() claim {
 
 // label returns the flow name, or the file name if the file never defined a flow.
 func (f *file) label() string {
-	if f.def != nil {
-		return f.def.Name()
+	if f.inForce != nil {
+		return f.inForce.Name()
 	}
 	base := filepath.Base(f.path)
 	return strings.TrimSuffix(base, filepath.Ext(base))

@@ -41,22 +41,22 @@ var irregular = []struct {
 
 // U16: a named pipe among the flow files stopped the supervisor for good: no reload, no answer to
 // /readyz, no exit.
-func TestSupervisor_isNotStoppedByAFileThatIsNone(t *testing.T) {
-	for _, odd := range irregular {
-		t.Run(odd.name, func(t *testing.T) {
+func TestSupervisor_keepsRunningNextToAnIrregularFile(t *testing.T) {
+	for _, irregularFile := range irregular {
+		t.Run(irregularFile.name, func(t *testing.T) {
 			dir := t.TempDir()
 			synctest.Test(t, func(t *testing.T) {
-				in := start(t, dir, "a.yaml", "orders stage=1")
+				in := start(t, dir, "a.yaml", "orders version=1")
 				in.takeHistory()
 				path := filepath.Join(dir, "b.yaml")
-				if err := odd.make(path); err != nil {
+				if err := irregularFile.make(path); err != nil {
 					t.Fatal(err)
 				}
-				in.put("a.yaml", "orders stage=2")
+				in.put("a.yaml", "orders version=2")
 				in.notify()
 				in.expect("swapped orders//2")
 				r := in.s.Report()
-				if want := "file is not valid and not in force: read flow file: " + path + " " + odd.want; !r.Ready || len(r.Notes) != 1 || r.Notes[0] != want {
+				if want := "file is not valid and not in force: read flow file: " + path + " " + irregularFile.want; !r.Ready || len(r.Notes) != 1 || r.Notes[0] != want {
 					t.Errorf("report = %+v, want %s", r, want)
 				}
 				if err := in.finish(); err != nil {
@@ -68,9 +68,9 @@ func TestSupervisor_isNotStoppedByAFileThatIsNone(t *testing.T) {
 }
 
 // U16: the same in place of a secret.
-func TestSupervisor_isNotStoppedByASecretThatIsNoFile(t *testing.T) {
-	for _, odd := range irregular {
-		t.Run(odd.name, func(t *testing.T) {
+func TestSupervisor_keepsRunningWithAnIrregularSecretFile(t *testing.T) {
+	for _, irregularFile := range irregular {
+		t.Run(irregularFile.name, func(t *testing.T) {
 			dir, ref := t.TempDir(), filepath.Join(t.TempDir(), "secret")
 			if err := os.WriteFile(ref, []byte("s"), 0o600); err != nil {
 				t.Fatal(err)
@@ -81,13 +81,13 @@ func TestSupervisor_isNotStoppedByASecretThatIsNoFile(t *testing.T) {
 				if err := os.Remove(ref); err != nil {
 					t.Fatal(err)
 				}
-				if err := odd.make(ref); err != nil {
+				if err := irregularFile.make(ref); err != nil {
 					t.Fatal(err)
 				}
-				in.put("b.yaml", "other stage=2")
+				in.put("b.yaml", "other version=2")
 				in.notify()
 				in.expect("swapped other//2")
-				want := in.dir + "/a.yaml: cannot use a file that it refers to: " + ref + " " + odd.want
+				want := in.dir + "/a.yaml: cannot use a file that it refers to: " + ref + " " + irregularFile.want
 				if r := in.s.Report(); !r.Ready || len(r.Notes) != 1 || !strings.HasSuffix(r.Notes[0], want) {
 					t.Errorf("report = %+v, want %s", r, want)
 				}
@@ -108,7 +108,7 @@ func TestSupervisor_saysThatASecretIsEmptyOrAway(t *testing.T) {
 	}{
 		{"emptied", ref + " is empty: put the value there", func() error { return os.Truncate(ref, 0) }},
 		{"blank", ref + " is empty: put the value there", func() error { return os.WriteFile(ref, []byte(" \n"), 0o600) }},
-		{"away", "open " + ref + ": no such file or directory", func() error { return os.Remove(ref) }},
+		{"missing", "open " + ref + ": no such file or directory", func() error { return os.Remove(ref) }},
 	} {
 		t.Run(bad.name, func(t *testing.T) {
 			if err := os.WriteFile(ref, []byte("s"), 0o600); err != nil {
@@ -144,7 +144,7 @@ func TestSupervisor_saysThatASecretIsEmptyOrAway(t *testing.T) {
 }
 
 // A key in place of its file name is never shown.
-func TestSupervisor_showsNoNameOfAFileThatNeverWas(t *testing.T) {
+func TestSupervisor_neverShowsThePathOfAFileThatNeverExisted(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders watches=/c4n4ry")
@@ -157,7 +157,7 @@ func TestSupervisor_showsNoNameOfAFileThatNeverWas(t *testing.T) {
 	})
 }
 
-func TestSupervisor_startsNoFlowWhoseSecretIsEmpty(t *testing.T) {
+func TestSupervisor_refusesToStartWithAnEmptySecret(t *testing.T) {
 	dir, ref := t.TempDir(), filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(ref, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -172,13 +172,13 @@ func TestSupervisor_startsNoFlowWhoseSecretIsEmpty(t *testing.T) {
 	})
 }
 
-// deadMount makes reads below a path hang, like a network file system whose server is down.
-type deadMount struct {
+// hangingMount makes reads below a path hang, like a network file system whose server is down.
+type hangingMount struct {
 	path    string
 	release chan struct{}
 }
 
-func (m deadMount) read(ctx context.Context, path string) ([]byte, error) {
+func (m hangingMount) read(ctx context.Context, path string) ([]byte, error) {
 	if !strings.HasPrefix(path, m.path) {
 		return readFile(ctx, path)
 	}
@@ -189,7 +189,7 @@ func (m deadMount) read(ctx context.Context, path string) ([]byte, error) {
 }
 
 // U16: a read that hangs is a fault of its file and stops nothing else.
-func TestSupervisor_worksOnWhileAFileSystemDoesNotAnswer(t *testing.T) {
+func TestSupervisor_reloadsWhileAFileSystemHangs(t *testing.T) {
 	dir, mount := t.TempDir(), t.TempDir()
 	for i := range 32 { // more than are read at a time
 		name := fmt.Sprintf("%02d.yaml", i)
@@ -201,20 +201,20 @@ func TestSupervisor_worksOnWhileAFileSystemDoesNotAnswer(t *testing.T) {
 		}
 	}
 	synctest.Test(t, func(t *testing.T) {
-		dead := deadMount{dir + "/0", make(chan struct{})} // 00.yaml to 09.yaml
-		var hang bool
+		hanging := hangingMount{dir + "/0", make(chan struct{})} // 00.yaml to 09.yaml
+		var hangs bool
 		in := startWith(t, dir, func(s *Supervisor) {
 			s.read = func(ctx context.Context, path string) ([]byte, error) {
-				if hang {
-					return dead.read(ctx, path)
+				if hangs {
+					return hanging.read(ctx, path)
 				}
 				return readFile(ctx, path)
 			}
-		}, "a.yaml", "orders stage=1")
+		}, "a.yaml", "orders version=1")
 		in.takeHistory()
-		hang = true
-		in.put("a.yaml", "orders stage=2")
-		in.watcher.speak()
+		hangs = true
+		in.put("a.yaml", "orders version=2")
+		in.watcher.signal()
 		in.advance(time.Second) // the reads hang
 		if r := in.s.Report(); !r.Ready {
 			t.Errorf("report = %+v", r)
@@ -225,10 +225,10 @@ func TestSupervisor_worksOnWhileAFileSystemDoesNotAnswer(t *testing.T) {
 		if r := in.s.Report(); !r.Ready || len(r.Notes) != 10 || r.Notes[0] != want {
 			t.Errorf("report = %+v, want %s", r, want)
 		}
-		in.put("a.yaml", "orders stage=3")
+		in.put("a.yaml", "orders version=3")
 		in.notify() // a read that is known to hang is not awaited again
 		in.expect("swapped orders//3")
-		close(dead.release)
+		close(hanging.release)
 		in.advance(10 * time.Second)
 		in.expect()
 		if r := in.s.Report(); !r.Ready || len(r.Notes) != 0 {
@@ -239,32 +239,32 @@ func TestSupervisor_worksOnWhileAFileSystemDoesNotAnswer(t *testing.T) {
 }
 
 // U16: a read that hangs does not keep the process from exiting.
-func TestSupervisor_endsWhileAFileSystemDoesNotAnswer(t *testing.T) {
+func TestSupervisor_stopsWhileAFileSystemHangs(t *testing.T) {
 	for _, when := range []string{"start", "run"} {
 		t.Run(when, func(t *testing.T) {
 			dir := t.TempDir()
 			synctest.Test(t, func(t *testing.T) {
-				dead := deadMount{dir + "/b", make(chan struct{})}
+				hanging := hangingMount{dir + "/b", make(chan struct{})}
 				files := []string{"a.yaml", "orders", "b.yaml", "other"}
 				if when == "run" {
 					files = files[:2]
 				}
-				in := startWith(t, dir, func(s *Supervisor) { s.read = dead.read }, files...)
+				in := startWith(t, dir, func(s *Supervisor) { s.read = hanging.read }, files...)
 				in.put("b.yaml", "other")
-				in.watcher.speak()
+				in.watcher.signal()
 				in.advance(time.Second)
 				begun := time.Now()
 				if err := in.finish(); err != nil || time.Since(begun) != 0 {
 					t.Errorf("ended after %v: %v", time.Since(begun), err)
 				}
-				close(dead.release)
+				close(hanging.release)
 			})
 		})
 	}
 }
 
 // U16: reading files held the lock that /readyz takes.
-func TestReport_answersWhileAFileIsUnderstood(t *testing.T) {
+func TestReport_answersWhileAFileIsLoaded(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders")
@@ -286,7 +286,7 @@ func TestReport_answersWhileAFileIsUnderstood(t *testing.T) {
 func TestReload_doesNotWaitForManyLargeFiles(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		in := start(t, dir, "z.yaml", "orders stage=1")
+		in := start(t, dir, "z.yaml", "orders version=1")
 		in.takeHistory()
 		large := map[string]string{}
 		for i := range 10 {
@@ -295,11 +295,11 @@ func TestReload_doesNotWaitForManyLargeFiles(t *testing.T) {
 			in.fault("load "+name, func(context.Context) error { time.Sleep(2 * time.Second); return nil }) // virtual
 			in.put(name, large[name])
 		}
-		for _, stage := range []string{"2", "3"} {
-			in.put("z.yaml", "orders stage="+stage)
-			in.watcher.speak()
+		for _, version := range []string{"2", "3"} {
+			in.put("z.yaml", "orders version="+version)
+			in.watcher.signal()
 			in.advance(7 * time.Second) // three of ten large files
-			in.expect("swapped orders//" + stage)
+			in.expect("swapped orders//" + version)
 		}
 		in.remove("9.yaml") // before it was loaded
 		in.advance(time.Minute)
@@ -318,7 +318,7 @@ func TestReload_doesNotWaitForManyLargeFiles(t *testing.T) {
 
 // U16: faulty files were read and parsed again every few seconds; 40 large ones kept two cores
 // busy.
-func TestReload_understandsAContentOnce(t *testing.T) {
+func TestReload_loadsEachContentOnce(t *testing.T) {
 	dir, ref := t.TempDir(), filepath.Join(t.TempDir(), "secret")
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders")
@@ -355,7 +355,7 @@ func TestReload_understandsAContentOnce(t *testing.T) {
 
 // U16: a secret is missing for a moment while it is replaced, after the scan and when its flow
 // file is loaded. The fault must not stay.
-func TestReload_loadsOnceMoreWhatFailedThoughItsFilesCouldBeRead(t *testing.T) {
+func TestReload_retriesAFailedLoadOnceIfItsFilesAreReadable(t *testing.T) {
 	dir, ref := t.TempDir(), filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(ref, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
@@ -399,7 +399,7 @@ func TestReload_loadsOnceMoreWhatFailedThoughItsFilesCouldBeRead(t *testing.T) {
 
 // U16: a missing file has no claim to the name of another one. While two files of one flow were
 // removed, the flow of the second ran for seconds.
-func TestReload_startsNothingFromAFileThatIsAway(t *testing.T) {
+func TestReload_startsNoFlowFromAMissingFile(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders")
@@ -419,7 +419,7 @@ func TestReload_startsNothingFromAFileThatIsAway(t *testing.T) {
 }
 
 // U16: the same for a file that was saved and is not read yet.
-func TestReload_startsNothingFromAContentThatIsNoMore(t *testing.T) {
+func TestReload_startsNoFlowFromReplacedContent(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders")
@@ -436,7 +436,7 @@ func TestReload_startsNothingFromAContentThatIsNoMore(t *testing.T) {
 }
 
 // A file that is back has its claim again, with the content that was read.
-func TestReload_offersTheNameToAFileThatIsBack(t *testing.T) {
+func TestReload_givesTheNameToAFileThatReturns(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders")

@@ -22,8 +22,8 @@ func TestFlows_addsAndRemovesFlowsWithTheirFiles(t *testing.T) {
 		in.advance(6 * time.Second)
 		in.expect("drained extra//")
 		in.advance(6 * time.Second)
-		if got := in.forgotten(); got != "extra" {
-			t.Errorf("forgotten: %s", got)
+		if got := in.deletedGauges(); got != "extra" {
+			t.Errorf("deleted gauges: %s", got)
 		}
 		_ = in.finish()
 	})
@@ -31,7 +31,7 @@ func TestFlows_addsAndRemovesFlowsWithTheirFiles(t *testing.T) {
 
 // F14: a file that is missing while it is replaced stops nothing.
 // https://github.com/kubernetes/kubernetes/issues/93686
-func TestFlows_survivesFilesThatAreAwayForAMoment(t *testing.T) {
+func TestFlows_keepsFlowsWhoseFilesAreBrieflyMissing(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders", "b.yaml", "other")
@@ -49,13 +49,13 @@ func TestFlows_survivesFilesThatAreAwayForAMoment(t *testing.T) {
 	})
 }
 
-func TestFlows_keepsAllFlowsWhileTheDirectoryIsAway(t *testing.T) {
+func TestFlows_keepsAllFlowsWhileTheDirectoryIsMissing(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "flows")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		in := start(t, dir, "a.yaml", "orders stage=1")
+		in := start(t, dir, "a.yaml", "orders version=1")
 		in.takeHistory()
 		if err := os.Rename(dir, dir+".old"); err != nil {
 			t.Fatal(err)
@@ -68,7 +68,7 @@ func TestFlows_keepsAllFlowsWhileTheDirectoryIsAway(t *testing.T) {
 		if err := os.Rename(dir+".old", dir); err != nil {
 			t.Fatal(err)
 		}
-		in.put("a.yaml", "orders stage=2")
+		in.put("a.yaml", "orders version=2")
 		in.advance(6 * time.Second)
 		in.expect("swapped orders//2")
 		if r := in.s.Report(); len(r.Notes) != 0 {
@@ -78,15 +78,15 @@ func TestFlows_keepsAllFlowsWhileTheDirectoryIsAway(t *testing.T) {
 	})
 }
 
-func TestFlows_isNotReadyOnceAllFilesAreGone(t *testing.T) {
+func TestFlows_isNotReadyAfterAllFilesWereRemoved(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders")
 		in.remove("a.yaml")
 		in.advance(15 * time.Second)
 		in.expect("run orders//", "drained orders//")
-		if got := in.forgotten(); got != "orders" {
-			t.Errorf("forgotten: %s", got)
+		if got := in.deletedGauges(); got != "orders" {
+			t.Errorf("deleted gauges: %s", got)
 		}
 		if r := in.s.Report(); r.Ready || !strings.Contains(r.Notes[0], "no flow") {
 			t.Errorf("report = %+v", r)
@@ -98,10 +98,10 @@ func TestFlows_isNotReadyOnceAllFilesAreGone(t *testing.T) {
 	})
 }
 
-func TestFlows_takesAMovedNameForTheSameFlow(t *testing.T) {
+func TestFlows_keepsAFlowWhoseFileWasRenamed(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		in := start(t, dir, "a.yaml", "orders source=1 stage=1")
+		in := start(t, dir, "a.yaml", "orders source=1 version=1")
 		in.takeHistory()
 		if err := os.Rename(filepath.Join(dir, "a.yaml"), filepath.Join(dir, "b.yaml")); err != nil {
 			t.Fatal(err)
@@ -109,7 +109,7 @@ func TestFlows_takesAMovedNameForTheSameFlow(t *testing.T) {
 		in.notify()
 		in.advance(10 * time.Second)
 		in.expect()
-		in.put("b.yaml", "orders source=1 stage=2")
+		in.put("b.yaml", "orders source=1 version=2")
 		in.notify()
 		in.expect("swapped orders/1/2")
 		_ = in.finish()
@@ -135,8 +135,8 @@ func TestFlows_refusesASecondFileForAName(t *testing.T) {
 		in.advance(6 * time.Second)
 		in.expect()
 		// The gauge of a file that never defined a flow is deleted.
-		if got := in.forgotten(); got != "a" {
-			t.Errorf("forgotten: %s", got)
+		if got := in.deletedGauges(); got != "a" {
+			t.Errorf("deleted gauges: %s", got)
 		}
 		if r := in.s.Report(); len(r.Notes) != 0 {
 			t.Errorf("report = %+v", r)
@@ -148,20 +148,20 @@ func TestFlows_refusesASecondFileForAName(t *testing.T) {
 func TestFlows_letsTwoFilesExchangeTheirNames(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		in := start(t, dir, "a.yaml", "x stage=1", "b.yaml", "y stage=1")
+		in := start(t, dir, "a.yaml", "x version=1", "b.yaml", "y version=1")
 		in.takeHistory()
-		in.put("a.yaml", "y stage=2")
-		in.put("b.yaml", "x stage=2")
+		in.put("a.yaml", "y version=2")
+		in.put("b.yaml", "x version=2")
 		in.notify()
 		if h := strings.Join(in.takeHistory(), ","); h != "swapped x//2,swapped y//2" && h != "swapped y//2,swapped x//2" {
-			t.Errorf("happened: %s", h)
+			t.Errorf("calls: %s", h)
 		}
 		_ = in.finish()
 	})
 }
 
 // A renamed flow waits until the old one has released its port and partitions.
-func TestFlows_startsARenamedFlowOnceTheOldHasDrained(t *testing.T) {
+func TestFlows_startsARenamedFlowAfterTheOldOneDrained(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "old")
@@ -175,7 +175,7 @@ func TestFlows_startsARenamedFlowOnceTheOldHasDrained(t *testing.T) {
 	})
 }
 
-func TestFlows_followsTheFilesAFlowRefersTo(t *testing.T) {
+func TestFlows_reloadsWhenAReferencedFileChanges(t *testing.T) {
 	dir, refs := t.TempDir(), t.TempDir()
 	ref := filepath.Join(refs, "topic")
 	if err := os.WriteFile(ref, []byte("one"), 0o600); err != nil {
@@ -215,7 +215,7 @@ func TestFlows_followsTheFilesAFlowRefersTo(t *testing.T) {
 
 // A new file whose reference appears later starts its flow then, although the file itself does not
 // change.
-func TestFlows_triesAFaultyFileAgain(t *testing.T) {
+func TestFlows_loadsAFaultyFileAgainWhenItsReferenceAppears(t *testing.T) {
 	dir, refs := t.TempDir(), t.TempDir()
 	ref := filepath.Join(refs, "topic")
 	synctest.Test(t, func(t *testing.T) {
@@ -231,21 +231,21 @@ func TestFlows_triesAFaultyFileAgain(t *testing.T) {
 		}
 		in.advance(11 * time.Second)
 		in.expect("run late/x/")
-		if got := in.forgotten(); got != "b" {
-			t.Errorf("forgotten: %s", got)
+		if got := in.deletedGauges(); got != "b" {
+			t.Errorf("deleted gauges: %s", got)
 		} // it was labelled with its file name
 		in.put("c.yaml", "never pauesd")
 		in.notify()
 		in.remove("c.yaml")
 		in.advance(11 * time.Second)
-		if got := in.forgotten(); got != "c" {
-			t.Errorf("forgotten: %s", got)
+		if got := in.deletedGauges(); got != "c" {
+			t.Errorf("deleted gauges: %s", got)
 		}
 		_ = in.finish()
 	})
 }
 
-func TestFlows_saysWhenAFileCannotBeRead(t *testing.T) {
+func TestFlows_reportsAFileThatCannotBeRead(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders")

@@ -50,7 +50,7 @@ type Pipeline interface {
 
 // Status is the state of a pipeline at one moment.
 type Status struct {
-	// Problem says for the user why the flow does not work. Empty: the flow is ready.
+	// Problem tells the user why the flow does not work. Empty: the flow is ready.
 	Problem string
 	// Unreached: the servers of the source have not answered since the start.
 	Unreached bool

@@ -97,7 +97,7 @@ func (s *Supervisor) commitValid(changed []changedFile) {
 func (s *Supervisor) assignNames() {
 	var claims []claim
 	for _, f := range s.files {
-		claims = append(claims, f.claimedPlan())
+		claims = append(claims, f.claim())
 	}
 	names := settleNames(claims)
 	for path, owner := range names.refused {
@@ -113,7 +113,7 @@ func (s *Supervisor) assignNames() {
 // forgetLabel deletes the gauge of a faulty file that never defined a flow and was labelled with
 // its file name. The gauge of a flow with that name stays.
 func (s *Supervisor) forgetLabel(f *file) {
-	if f.def != nil || s.flows[f.label()] != nil {
+	if f.inForce != nil || s.flows[f.label()] != nil {
 		return
 	}
 	s.o.Recorder.Forget(f.label())
@@ -127,7 +127,7 @@ func (s *Supervisor) reportFault(f changedFile) {
 	}
 	s.o.Recorder.Reloaded(f.label(), false)
 	effect := "the old version keeps running"
-	if f.def == nil {
+	if f.inForce == nil {
 		effect = "the flow is not started"
 	}
 	s.o.Logger.Error("flow file is not valid", "file", f.path, "effect", effect, "error", f.fault)
@@ -146,8 +146,8 @@ func logPanic(log *slog.Logger, err error) {
 func (s *Supervisor) updateFlows(owners context.Context) {
 	wanted := map[string]Plan{}
 	for _, f := range s.files {
-		if f.def != nil {
-			wanted[f.def.Name()] = f.def
+		if f.inForce != nil {
+			wanted[f.inForce.Name()] = f.inForce
 		}
 	}
 	var after []<-chan struct{}

@@ -87,9 +87,9 @@ func (f *flow) closeUnused() {
 	}
 }
 
-func (f *flow) startPipeline(ctx context.Context, def Plan, p Pipeline) {
+func (f *flow) startPipeline(ctx context.Context, plan Plan, p Pipeline) {
 	run, stop := context.WithCancel(ctx)
-	r := &running{plan: def, pipe: p, stop: stop, ended: make(chan error, 1), started: time.Now()}
+	r := &running{plan: plan, pipe: p, stop: stop, ended: make(chan error, 1), started: time.Now()}
 	f.current = r
 	f.mu.Lock()
 	f.pipe = p

@@ -120,8 +120,8 @@ func (s *Supervisor) startFlows(owners context.Context, built map[string]Pipelin
 	defer s.mu.Unlock()
 	for _, f := range s.sortedFiles() {
 		f.commit()
-		s.o.Recorder.Valid(f.def.Name(), true)
-		s.flows[f.def.Name()] = newFlow(f.def.Name(), f.def, built[f.def.Name()], s.o)
+		s.o.Recorder.Valid(f.inForce.Name(), true)
+		s.flows[f.inForce.Name()] = newFlow(f.inForce.Name(), f.inForce, built[f.inForce.Name()], s.o)
 	}
 	for _, fl := range s.flows {
 		fl.start(owners, nil)

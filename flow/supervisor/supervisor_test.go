@@ -14,7 +14,7 @@ import (
 	"github.com/lsm/fiso/flow/spec"
 )
 
-func TestSupervisor_startsAllFlowsAndDrainsThemAtTheEnd(t *testing.T) {
+func TestSupervisor_startsAllFlowsAndDrainsThemOnStop(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders source=1")
@@ -47,16 +47,16 @@ func TestSupervisor_refusesToStart(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := t.TempDir()
-			w := newWorld()
+			env := newTestEnv()
 			if tc.build {
-				w.fault("build orders", broken)
+				env.fault("build orders", broken)
 			}
 			for i := 0; i < len(tc.files); i += 2 {
 				if err := os.WriteFile(filepath.Join(dir, tc.files[i]), []byte(tc.files[i+1]), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
-			s, err := New(Options{Paths: []string{dir}, Load: w.load})
+			s, err := New(Options{Paths: []string{dir}, Load: env.load})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -69,14 +69,14 @@ func TestSupervisor_refusesToStart(t *testing.T) {
 					t.Errorf("error %q lacks %q", err, want)
 				}
 			}
-			for _, h := range w.takeHistory() {
+			for _, h := range env.takeHistory() {
 				if h != "closed good//" {
-					t.Errorf("half-started: %s", h)
+					t.Errorf("started despite the fault: %s", h)
 				}
 			}
 		})
 	}
-	s, err := New(Options{Paths: []string{"/does/not/exist"}, Load: newWorld().load})
+	s, err := New(Options{Paths: []string{"/does/not/exist"}, Load: newTestEnv().load})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,18 +88,18 @@ func TestSupervisor_refusesToStart(t *testing.T) {
 	}
 }
 
-func TestReload_ofTheStageSwapsAndOfTheSourceReplaces(t *testing.T) {
+func TestReload_swapsAChangedVersionAndReplacesAChangedSource(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		in := start(t, dir, "a.yaml", "orders source=1 stage=1", "b.yaml", "other source=1")
+		in := start(t, dir, "a.yaml", "orders source=1 version=1", "b.yaml", "other source=1")
 		in.takeHistory()
-		in.put("a.yaml", "orders source=1 stage=2")
+		in.put("a.yaml", "orders source=1 version=2")
 		in.notify()
 		in.expect("swapped orders/1/2")
-		in.put("a.yaml", "orders source=2 stage=2")
+		in.put("a.yaml", "orders source=2 version=2")
 		in.notify()
 		in.expect("drained orders/1/2", "run orders/2/2")
-		in.put("a.yaml", "   orders source=2 stage=2") // the same settings, written differently
+		in.put("a.yaml", "   orders source=2 version=2") // the same settings, written differently
 		in.notify()
 		in.expect()
 		if n := in.counted("orders true"); n != 2 {
@@ -109,21 +109,21 @@ func TestReload_ofTheStageSwapsAndOfTheSourceReplaces(t *testing.T) {
 	})
 }
 
-func TestReload_withoutAWatcherIsFoundByPolling(t *testing.T) {
+func TestReload_findsChangesByPolling(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		in := start(t, dir, "a.yaml", "orders stage=1")
-		in.put("a.yaml", "orders stage=2")
+		in := start(t, dir, "a.yaml", "orders version=1")
+		in.put("a.yaml", "orders version=2")
 		in.advance(6 * time.Second) // without a notification
 		in.expect("run orders//1", "swapped orders//2")
 		_ = in.finish()
 	})
 }
 
-func TestReload_ofAnInvalidFileKeepsTheRunningFlowAndSaysSo(t *testing.T) {
+func TestReload_ofAnInvalidFileKeepsTheRunningFlowAndReportsIt(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		in := start(t, dir, "a.yaml", "orders stage=1")
+		in := start(t, dir, "a.yaml", "orders version=1")
 		in.takeHistory()
 		in.put("a.yaml", "orders pauesd")
 		in.notify()
@@ -142,7 +142,7 @@ func TestReload_ofAnInvalidFileKeepsTheRunningFlowAndSaysSo(t *testing.T) {
 		if in.counted("orders false") != 1 {
 			t.Errorf("counted %d times", in.counted("orders false"))
 		}
-		in.put("a.yaml", "orders stage=3")
+		in.put("a.yaml", "orders version=3")
 		in.notify()
 		in.expect("swapped orders//3")
 		if r := in.s.Report(); len(r.Notes) != 0 || !in.isValid("orders") {
@@ -154,14 +154,14 @@ func TestReload_ofAnInvalidFileKeepsTheRunningFlowAndSaysSo(t *testing.T) {
 
 // F14: a half-written file never becomes the running flow, even if it is valid.
 // https://github.com/jimmidyson/configmap-reload/issues/190
-func TestReload_neverTakesAHalfWrittenFile(t *testing.T) {
+func TestReload_neverLoadsAHalfWrittenFile(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		in := start(t, dir, "a.yaml", "orders stage=1")
+		in := start(t, dir, "a.yaml", "orders version=1")
 		in.takeHistory()
-		for i, text := range []string{"", "ord", "orders", "orders stage", "orders stage=2"} {
+		for i, text := range []string{"", "ord", "orders", "orders version", "orders version=2"} {
 			in.put("a.yaml", text)
-			in.watcher.speak()
+			in.watcher.signal()
 			in.advance(time.Duration(60+i) * time.Millisecond)
 			in.expect()
 		}
@@ -173,7 +173,7 @@ func TestReload_neverTakesAHalfWrittenFile(t *testing.T) {
 
 // F13: a reload that arrives during another one is not dropped.
 // https://github.com/fluent/fluent-bit/issues/8457
-func TestReload_ofManySavesInARowTakesTheLast(t *testing.T) {
+func TestReload_appliesTheLastOfManySaves(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders source=0")
@@ -195,15 +195,15 @@ func TestReload_ofManySavesInARowTakesTheLast(t *testing.T) {
 }
 
 // F13: https://github.com/vectordotdev/vector/issues/24125
-func TestReload_leavesOtherFlowsAlone(t *testing.T) {
+func TestReload_doesNotDelayOtherFlows(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		in := start(t, dir, "a.yaml", "slow source=1 stage=1", "b.yaml", "quick stage=1")
+		in := start(t, dir, "a.yaml", "slow source=1 version=1", "b.yaml", "quick version=1")
 		in.takeHistory()
 		in.fault("swap slow", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
-		in.put("a.yaml", "slow source=1 stage=2")
+		in.put("a.yaml", "slow source=1 version=2")
 		in.notify()
-		in.put("b.yaml", "quick stage=2")
+		in.put("b.yaml", "quick version=2")
 		in.notify()
 		in.expect("swapped quick//2")
 		in.advance(31 * time.Second) // the swap hangs and ends in a replacement
@@ -212,7 +212,7 @@ func TestReload_leavesOtherFlowsAlone(t *testing.T) {
 	})
 }
 
-func TestReload_thatCannotBeBuiltKeepsTheOldAndTriesAgain(t *testing.T) {
+func TestReload_thatCannotBeBuiltKeepsTheOldFlowAndRetries(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders source=1")
@@ -238,18 +238,18 @@ func TestReload_thatCannotBeBuiltKeepsTheOldAndTriesAgain(t *testing.T) {
 	})
 }
 
-func TestReload_thatCannotBeSwappedKeepsTheOldAndTriesAgain(t *testing.T) {
+func TestReload_thatCannotBeSwappedKeepsTheOldFlowAndRetries(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		in := start(t, dir, "a.yaml", "orders stage=1")
+		in := start(t, dir, "a.yaml", "orders version=1")
 		in.takeHistory()
 		in.fault("swap orders", broken)
-		in.put("a.yaml", "orders stage=2")
+		in.put("a.yaml", "orders version=2")
 		in.notify()
 		in.expect()
 		// A newer plan does not wait for the retry of the older one.
 		in.fault("swap orders", nil)
-		in.put("a.yaml", "orders stage=3")
+		in.put("a.yaml", "orders version=3")
 		in.notify()
 		in.expect("swapped orders//3")
 		_ = in.finish()
@@ -259,9 +259,9 @@ func TestReload_thatCannotBeSwappedKeepsTheOldAndTriesAgain(t *testing.T) {
 // U2: a panic on one file, in any step, is logged with its stack, and every flow keeps running.
 func TestReload_thatPanicsIsAFaultOfItsFile(t *testing.T) {
 	for name, tc := range map[string]struct{ step, change string }{
-		"while it is read":    {"load", "orders stage=2"},
+		"while it is read":    {"load", "orders version=2"},
 		"while it is built":   {"build orders", "orders source=2"},
-		"while it is swapped": {"swap orders", "orders stage=2"},
+		"while it is swapped": {"swap orders", "orders version=2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -297,20 +297,21 @@ func TestReload_thatPanicsIsAFaultOfItsFile(t *testing.T) {
 // U2: at the start, too, it is a fault of the file.
 func TestSupervisor_refusesToStartOnAPanic(t *testing.T) {
 	for _, step := range []string{"load", "build orders"} {
-		in := &instance{world: newWorld(), t: t, dir: t.TempDir()}
+		in := &instance{testEnv: newTestEnv(), t: t, dir: t.TempDir()}
 		in.put("a.yaml", "orders")
 		in.fault(step, func(context.Context) error { return spec.Guard("a.yaml", func() error { panic("canary") }) })
-		s, err := New(Options{Paths: []string{in.dir}, Load: in.load, Logger: slog.New(slog.NewTextHandler(in.world, nil))})
+		s, err := New(Options{Paths: []string{in.dir}, Load: in.load, Logger: slog.New(slog.NewTextHandler(in.testEnv, nil))})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "a.yaml: fiso-flow panicked") || !in.logged("supervisor_test.go") || in.logged("canary") {
+		if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "a.yaml: fiso-flow panicked") || !in.logged("supervisor_test.go") ||
+			in.logged("canary") {
 			t.Errorf("%s: %v, logged %s", step, err, in.logs.String())
 		}
 	}
 }
 
-func TestPause_stopsTheFlowAndGoesOnLater(t *testing.T) {
+func TestPause_stopsTheFlowAndResumesIt(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders source=1", "b.yaml", "held paused")
@@ -329,18 +330,17 @@ func TestPause_stopsTheFlowAndGoesOnLater(t *testing.T) {
 	})
 }
 
-func TestFlow_thatEndsByItselfIsStartedAgainWithGrowingWaits(t *testing.T) {
+func TestFlow_thatEndsByItselfIsRestartedWithBackoff(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w := func(in *instance) string { return in.flow("orders").Problem }
 		in := start(t, dir, "a.yaml", "orders")
 		in.expect("run orders//")
 		in.fault("run orders", broken)
 		in.fault("drain orders", nil)
 		in.put("a.yaml", "orders source=2")
 		in.notify()
-		in.expect("drained orders//", "run orders/2/", "fell orders/2/")
-		if p := w(in); p != "broken on purpose" || in.s.Report().Ready {
+		in.expect("drained orders//", "run orders/2/", "failed orders/2/")
+		if p := in.flow("orders").Problem; p != "broken on purpose" || in.s.Report().Ready {
 			t.Errorf("problem = %q", p)
 		}
 		in.advance(time.Minute)
@@ -357,11 +357,11 @@ func TestFlow_thatEndsByItselfIsStartedAgainWithGrowingWaits(t *testing.T) {
 	})
 }
 
-func TestFlow_thatEndsWithoutAnErrorIsNotTakenForDone(t *testing.T) {
+func TestFlow_thatEndsWithoutAnErrorCountsAsFailed(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
-		fl := newFlow("orders", &def{w: w, name: "orders"}, nil, mustDefault(t, Options{Paths: []string{dir}, Load: w.load}))
+		env := newTestEnv()
+		fl := newFlow("orders", &fakePlan{env: env, name: "orders"}, nil, mustDefault(t, Options{Paths: []string{dir}, Load: env.load}))
 		quit := make(chan struct{})
 		early := &earlyEnd{quit: quit}
 		fl.built = early
@@ -393,7 +393,7 @@ func mustDefault(t *testing.T, o Options) Options {
 	return o
 }
 
-func TestFlow_logsAnErrorWhileItDrains(t *testing.T) {
+func TestFlow_logsAnErrorOfTheDrain(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders")
@@ -410,7 +410,7 @@ func TestFlow_logsAnErrorWhileItDrains(t *testing.T) {
 // A pipeline that hangs forever is abandoned, but not its flow (F13).
 // https://github.com/vectordotdev/vector/issues/15952,
 // https://github.com/vectordotdev/vector/issues/25330
-func TestFlow_thatDoesNotStopIsGivenUp(t *testing.T) {
+func TestFlow_thatDoesNotStopIsAbandoned(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders source=1")
@@ -432,18 +432,19 @@ func TestFlow_thatDoesNotStopIsGivenUp(t *testing.T) {
 	})
 }
 
-func TestReport_tellsWhatThePipelineSays(t *testing.T) {
+func TestReport_showsTheStatusOfThePipeline(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders", "b.yaml", "a-quiet-one")
-		in.world.mu.Lock()
+		in.testEnv.mu.Lock()
 		in.status["orders"] = Status{Problem: "dead letter refused", Notes: []string{"a gap"}}
-		in.world.mu.Unlock()
+		in.testEnv.mu.Unlock()
 		r := in.s.Report()
 		if r.Ready || r.Flows[0].Name != "a-quiet-one" || r.Flows[1].Problem != "dead letter refused" || r.Flows[1].Notes[0] != "a gap" {
 			t.Errorf("report = %+v", r)
 		}
-		if a := r.Admin(); a.Ready || !a.Checks[0].OK || a.Checks[1] != (admin.Check{Name: "flow orders", Reason: "dead letter refused"}) || a.Notes[0] != "flow orders: a gap" {
+		if a := r.Admin(); a.Ready || !a.Checks[0].OK || a.Checks[1] != (admin.Check{Name: "flow orders", Reason: "dead letter refused"}) ||
+			a.Notes[0] != "flow orders: a gap" {
 			t.Errorf("admin report = %+v", a)
 		}
 		_ = in.finish()

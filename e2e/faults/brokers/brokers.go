@@ -10,24 +10,24 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/lsm/fiso/e2e/faults/internal/stage"
+	"github.com/lsm/fiso/e2e/faults/internal/harness"
 )
 
 // Scenario is the scenario of this package.
-var Scenario = stage.Scenario{Name: "brokers", Title: "three brokers: rolling restarts, kill -9, all away for a minute", Brokers: 3, Faults: 10, Run: run}
+var Scenario = harness.Scenario{Name: "brokers", Title: "three brokers: rolling restarts, kill -9, all away for a minute", Brokers: 3, Faults: 10, Run: run}
 
 const brokers = 3
 
-func run(ctx context.Context, s *stage.Stage) error {
+func run(ctx context.Context, s *harness.Env) error {
 	s.Flow.SessionTimeout = 10 * time.Second
-	s.Service.Slow(5 * time.Millisecond)
-	s.Produce(ctx, stage.Load{PerSecond: 700})
+	s.Service.SetMaxDelay(5 * time.Millisecond)
+	s.Produce(ctx, harness.Load{PerSecond: 700})
 	for _, name := range []string{"a", "b"} {
-		if _, err := s.StartBusy(ctx, name, false); err != nil {
+		if _, err := s.StartDelivering(ctx, name, false); err != nil {
 			return err
 		}
 	}
-	times := max(2, s.Times(s.Faults))
+	times := max(2, s.ScaledCount(s.Faults))
 	for i := range times - 1 {
 		id := 1 + i%brokers
 		if err := one(ctx, s, id, i%2 == 1, times); err != nil {
@@ -39,13 +39,13 @@ func run(ctx context.Context, s *stage.Stage) error {
 	for id := 1; id <= brokers; id++ {
 		s.Kafka.Kill(id)
 	}
-	if err := s.Wait(ctx, s.Long(time.Minute, 5*time.Second)); err != nil {
+	if err := s.Wait(ctx, s.Scaled(time.Minute, 5*time.Second)); err != nil {
 		return err
 	}
 	if err := s.Kafka.Start(1, 2, 3); err != nil {
 		return fmt.Errorf("start all brokers: %w", err)
 	}
-	if err := s.Progress(ctx, 1000); err != nil {
+	if err := s.WaitDelivered(ctx, 1000); err != nil {
 		return err
 	}
 	ended()
@@ -53,12 +53,12 @@ func run(ctx context.Context, s *stage.Stage) error {
 }
 
 // one stops one broker and starts it again.
-func one(ctx context.Context, s *stage.Stage, id int, kill bool, of int) error {
+func one(ctx context.Context, s *harness.Env, id int, kill bool, of int) error {
 	if kill {
 		s.Fault(fmt.Sprintf("kill -9 of broker %d, fault", id), of)
 		ended := s.Outage()
 		s.Kafka.Kill(id)
-		if err := s.Progress(ctx, 500); err != nil { // while the broker is down
+		if err := s.WaitDelivered(ctx, 500); err != nil { // while the broker is down
 			return err
 		}
 		ended()
@@ -69,5 +69,5 @@ func one(ctx context.Context, s *stage.Stage, id int, kill bool, of int) error {
 	if err := s.Kafka.Start(id); err != nil {
 		return fmt.Errorf("start broker %d: %w", id, err)
 	}
-	return s.Progress(ctx, 500)
+	return s.WaitDelivered(ctx, 500)
 }

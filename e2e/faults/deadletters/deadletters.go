@@ -11,12 +11,12 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
+	"github.com/lsm/fiso/e2e/faults/internal/harness"
 	"github.com/lsm/fiso/e2e/faults/internal/ledger"
-	"github.com/lsm/fiso/e2e/faults/internal/stage"
 )
 
 // Scenario is the scenario of this package.
-var Scenario = stage.Scenario{
+var Scenario = harness.Scenario{
 	Name: "deadletters", Title: "the dead letter topic refused, and back", Faults: 4, Run: run,
 	Config: map[string]string{
 		"authorizer.class.name":          "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
@@ -24,15 +24,15 @@ var Scenario = stage.Scenario{
 	},
 }
 
-func run(ctx context.Context, s *stage.Stage) error {
-	s.Produce(ctx, stage.Load{PerSecond: 1000, Backlog: 10_000, Kind: kind})
-	m, err := s.StartBusy(ctx, "a", false)
+func run(ctx context.Context, s *harness.Env) error {
+	s.Produce(ctx, harness.Load{PerSecond: 1000, Backlog: 10_000, Kind: kind})
+	m, err := s.StartDelivering(ctx, "a", false)
 	if err != nil {
 		return err
 	}
-	times := max(2, s.Times(s.Faults))
+	times := max(2, s.ScaledCount(s.Faults))
 	for i := range times {
-		if err := s.Progress(ctx, 1000); err != nil {
+		if err := s.WaitDelivered(ctx, 1000); err != nil {
 			return err
 		}
 		refuse, allow, what := deny, permit, "the dead letter topic is forbidden, fault"
@@ -43,20 +43,20 @@ func run(ctx context.Context, s *stage.Stage) error {
 		if err := refuse(ctx, s); err != nil {
 			return err
 		}
-		if err := s.Until(ctx, "/readyz telling that dead letters are held", time.Minute, func() bool { return !m.Ready(ctx) }); err != nil {
+		if err := s.WaitUntil(ctx, "/readyz to report held dead letters", time.Minute, func() bool { return !m.Ready(ctx) }); err != nil {
 			return err
 		}
-		if err := s.Wait(ctx, s.Long(time.Minute, 3*time.Second)); err != nil {
+		if err := s.Wait(ctx, s.Scaled(time.Minute, 3*time.Second)); err != nil {
 			return err
 		}
 		if err := allow(ctx, s); err != nil {
 			return err
 		}
 		back := time.Now()
-		if err := s.Until(ctx, "/readyz telling that all is well again", time.Minute, func() bool { return m.Ready(ctx) }); err != nil {
+		if err := s.WaitUntil(ctx, "/readyz to be ready again", time.Minute, func() bool { return m.Ready(ctx) }); err != nil {
 			return err
 		}
-		s.Say("ready %v after the topic was back", time.Since(back).Round(100*time.Millisecond))
+		s.Log("ready %v after the topic was back", time.Since(back).Round(100*time.Millisecond))
 	}
 	return s.Finish(ctx)
 }
@@ -69,12 +69,12 @@ func kind(n int) ledger.Kind {
 }
 
 // acls is the ACL that denies everyone to write to the dead letter topic.
-func acls(s *stage.Stage) *kadm.ACLBuilder {
-	return kadm.NewACLs().Topics(s.Letters).ResourcePatternType(kadm.ACLPatternLiteral).
+func acls(s *harness.Env) *kadm.ACLBuilder {
+	return kadm.NewACLs().Topics(s.DeadLetterTopic).ResourcePatternType(kadm.ACLPatternLiteral).
 		Operations(kadm.OpWrite).Deny("User:*").DenyHosts("*")
 }
 
-func deny(ctx context.Context, s *stage.Stage) error {
+func deny(ctx context.Context, s *harness.Env) error {
 	adm, closed, err := s.Admin()
 	if err != nil {
 		return err
@@ -92,7 +92,7 @@ func deny(ctx context.Context, s *stage.Stage) error {
 	return nil
 }
 
-func permit(ctx context.Context, s *stage.Stage) error {
+func permit(ctx context.Context, s *harness.Env) error {
 	adm, closed, err := s.Admin()
 	if err != nil {
 		return err
@@ -110,16 +110,16 @@ func permit(ctx context.Context, s *stage.Stage) error {
 	return nil
 }
 
-func shrink(ctx context.Context, s *stage.Stage) error { return limit(ctx, s, "64") }
-func widen(ctx context.Context, s *stage.Stage) error  { return limit(ctx, s, "16777216") }
+func shrink(ctx context.Context, s *harness.Env) error { return limit(ctx, s, "64") }
+func widen(ctx context.Context, s *harness.Env) error  { return limit(ctx, s, "16777216") }
 
-func limit(ctx context.Context, s *stage.Stage, size string) error {
+func limit(ctx context.Context, s *harness.Env, size string) error {
 	adm, closed, err := s.Admin()
 	if err != nil {
 		return err
 	}
 	defer closed()
-	results, err := adm.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &size}}, s.Letters)
+	results, err := adm.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &size}}, s.DeadLetterTopic)
 	for _, r := range results {
 		if err == nil {
 			err = r.Err

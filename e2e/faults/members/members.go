@@ -8,29 +8,29 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/lsm/fiso/e2e/faults/internal/stage"
+	"github.com/lsm/fiso/e2e/faults/internal/harness"
 )
 
 // Scenario is the scenario of this package.
-var Scenario = stage.Scenario{Name: "members", Title: "joins and leaves of a group of 1 to 4", Faults: 100, Run: run}
+var Scenario = harness.Scenario{Name: "members", Title: "joins and leaves of a group of 1 to 4", Faults: 100, Run: run}
 
 const most = 4
 
-func run(ctx context.Context, s *stage.Stage) error {
-	s.Service.Slow(10 * time.Millisecond)
-	s.Produce(ctx, stage.Load{PerSecond: 1200})
-	first, err := s.StartBusy(ctx, "member-0", false)
+func run(ctx context.Context, s *harness.Env) error {
+	s.Service.SetMaxDelay(10 * time.Millisecond)
+	s.Produce(ctx, harness.Load{PerSecond: 1200})
+	first, err := s.StartDelivering(ctx, "member-0", false)
 	if err != nil {
 		return err
 	}
-	group := []*stage.Member{first}
-	times := max(2, s.Times(s.Faults))
+	group := []*harness.Member{first}
+	times := max(2, s.ScaledCount(s.Faults))
 	joins, leaves := times/2, times/2
 	for joins+leaves > 0 {
 		s.Fault("join or leave", times)
 		join := len(group) == 1 || len(group) < most && joins > 0 && s.Rand.IntN(2) == 0 || leaves == 0
 		if join {
-			m, err := s.StartBusy(ctx, fmt.Sprintf("member-%d", joins), false)
+			m, err := s.StartDelivering(ctx, fmt.Sprintf("member-%d", joins), false)
 			if err != nil {
 				return err
 			}

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/lsm/fiso/e2e/faults/internal/stage"
+	"github.com/lsm/fiso/e2e/faults/internal/harness"
 )
 
 // gauge samples the resident memory of a process.
@@ -18,9 +18,9 @@ type gauge struct {
 	most int64
 }
 
-// idle measures an idle process, and continues to sample it.
-func idle(ctx context.Context, s *stage.Stage, m *stage.Member) (*gauge, error) {
-	if err := s.Until(ctx, "the start", time.Minute, func() bool { return m.Ready(ctx) }); err != nil {
+// measureIdle measures an idle process, and continues to sample it.
+func measureIdle(ctx context.Context, s *harness.Env, m *harness.Member) (*gauge, error) {
+	if err := s.WaitUntil(ctx, "the start", time.Minute, func() bool { return m.Ready(ctx) }); err != nil {
 		return nil, err
 	}
 	if err := s.Wait(ctx, 2*time.Second); err != nil {
@@ -33,12 +33,12 @@ func idle(ctx context.Context, s *stage.Stage, m *stage.Member) (*gauge, error) 
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var looking sync.WaitGroup
-	looking.Go(func() { g.look(ctx, m) })
+	looking.Go(func() { g.sample(ctx, m) })
 	g.stop = func() { cancel(); looking.Wait() }
 	return g, nil
 }
 
-func (g *gauge) look(ctx context.Context, m *stage.Member) {
+func (g *gauge) sample(ctx context.Context, m *harness.Member) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -68,7 +68,7 @@ func (g *gauge) String() string {
 
 func (g *gauge) judge() error {
 	if g.over() > bound {
-		return fmt.Errorf("memory: %s, and %d MiB are allowed", g, bound>>20)
+		return fmt.Errorf("memory: %s, want at most %d MiB", g, bound>>20)
 	}
 	return nil
 }

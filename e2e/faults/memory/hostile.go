@@ -11,7 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/lsm/fiso/e2e/faults/internal/stage"
+	"github.com/lsm/fiso/e2e/faults/internal/harness"
 )
 
 // hostileFlow reads every part of an event and delivers it.
@@ -28,22 +28,22 @@ sink:
 errorHandling: {deadLetterTopic: fiso-dlq-%[2]s, stopTheLine: {consecutive: 0}}
 `
 
-// victim is the process that gets the hostile records.
-type victim struct {
-	*stage.Member
-	stage *stage.Stage
+// target is the process that gets the hostile records.
+type target struct {
+	*harness.Member
+	env   *harness.Env
 	topic string
 	cl    *kgo.Client
 	marks atomic.Int64 // the newest mark that was delivered
 	sent  int64
 }
 
-func hostile(ctx context.Context, s *stage.Stage) (err error) {
-	v := &victim{stage: s, topic: "hostile-" + s.Topic}
+func hostile(ctx context.Context, s *harness.Env) (err error) {
+	v := &target{env: s, topic: "hostile-" + s.Topic}
 	if err := s.Kafka.CreateTopic(ctx, v.topic, 2, map[string]string{"max.message.bytes": "2097152"}); err != nil {
 		return err
 	}
-	s.Service.Other("hostile", v.take)
+	s.Service.Handle("hostile", v.recordMark)
 	url := strings.TrimSuffix(s.Service.URL, "/by") + "/hostile"
 	if v.Member, err = s.StartFile(ctx, "hostile", fmt.Sprintf(hostileFlow, strings.Join(s.Kafka.Brokers(), ","), v.topic, url)); err != nil {
 		return err
@@ -52,7 +52,7 @@ func hostile(ctx context.Context, s *stage.Stage) (err error) {
 		return err
 	}
 	defer v.cl.Close()
-	g, err := idle(ctx, s, v.Member)
+	g, err := measureIdle(ctx, s, v.Member)
 	if err != nil {
 		return err
 	}
@@ -69,8 +69,8 @@ func hostile(ctx context.Context, s *stage.Stage) (err error) {
 	return v.Stop(ctx)
 }
 
-// take records the marks among the delivered events.
-func (v *victim) take(body []byte) {
+// recordMark records the marks among the delivered events.
+func (v *target) recordMark(body []byte) {
 	const label = `"mark":`
 	at := bytes.Index(body, []byte(label))
 	if at < 0 {
@@ -84,19 +84,19 @@ func (v *victim) take(body []byte) {
 
 // mark sends an ordinary record to the same partition as the hostile ones, and returns how long
 // its delivery took.
-func (v *victim) mark(ctx context.Context) (time.Duration, error) {
+func (v *target) mark(ctx context.Context) (time.Duration, error) {
 	v.sent++
 	r := &kgo.Record{Topic: v.topic, Key: []byte("key"), Value: fmt.Appendf(nil, `{"mark":%d}`, v.sent)}
 	begun := time.Now()
 	if err := v.cl.ProduceSync(ctx, r).FirstErr(); err != nil {
 		return 0, fmt.Errorf("write a mark: %w", err)
 	}
-	err := v.stage.Until(ctx, "delivering what comes after it", time.Minute, func() bool { return v.marks.Load() >= v.sent })
+	err := v.env.WaitUntil(ctx, "delivering what comes after it", time.Minute, func() bool { return v.marks.Load() >= v.sent })
 	return time.Since(begun), err
 }
 
 // records sends the hostile records one by one.
-func (v *victim) records(ctx context.Context, g *gauge) error {
+func (v *target) records(ctx context.Context, g *gauge) error {
 	var faults []error
 	slowest := time.Duration(0)
 	for _, h := range records() {
@@ -114,12 +114,12 @@ func (v *victim) records(ctx context.Context, g *gauge) error {
 			faults = append(faults, fmt.Errorf("%s cost %v", h.name, took.Round(time.Millisecond)))
 		}
 	}
-	v.stage.Note("%d hostile records of up to 1 MiB: %s, the slowest took %v", len(records()), g, slowest.Round(time.Millisecond))
+	v.env.Note("%d hostile records of up to 1 MiB: %s, the slowest took %v", len(records()), g, slowest.Round(time.Millisecond))
 	return errors.Join(append(faults, g.judge())...)
 }
 
 // client writes to one partition and does not check sizes, so that the broker does.
-func client(s *stage.Stage, c kgo.CompressionCodec) (*kgo.Client, error) {
+func client(s *harness.Env, c kgo.CompressionCodec) (*kgo.Client, error) {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(s.Kafka.Brokers()...), kgo.DisableClientMetrics(), kgo.ProducerBatchCompression(c),
 		kgo.BrokerMaxWriteBytes(1<<30), kgo.ProducerBatchMaxBytes(1<<30-1), kgo.MaxBufferedBytes(1<<30))
 	if err != nil {

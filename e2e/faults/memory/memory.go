@@ -10,12 +10,13 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/lsm/fiso/e2e/faults/internal/harness"
 	"github.com/lsm/fiso/e2e/faults/internal/ledger"
-	"github.com/lsm/fiso/e2e/faults/internal/stage"
 )
 
 // Scenario is the scenario of this package.
-var Scenario = stage.Scenario{Name: "memory", Title: "a service that stalls over a backlog of gigabytes, and hostile records", Faults: 1, Size: size, Run: run}
+var Scenario = harness.Scenario{Name: "memory", Title: "a service that stalls over a backlog of gigabytes, and hostile records", Faults: 1,
+	Size: size, Run: run}
 
 const (
 	backlog = 3 << 30   // bytes, at scale 1
@@ -40,7 +41,7 @@ func size(n int) int {
 	return small
 }
 
-func run(ctx context.Context, s *stage.Stage) error {
+func run(ctx context.Context, s *harness.Env) error {
 	if err := stall(ctx, s); err != nil {
 		return err
 	}
@@ -50,7 +51,7 @@ func run(ctx context.Context, s *stage.Stage) error {
 	return hostile(ctx, s)
 }
 
-func stall(ctx context.Context, s *stage.Stage) error {
+func stall(ctx context.Context, s *harness.Env) error {
 	// Default settings, except that a request may wait as long as the service stalls: a request
 	// that timed out would be sent again and delivered twice.
 	s.Flow.Plain, s.Flow.SinkTimeout, s.Flow.MaxInFlight = true, time.Hour, 1024
@@ -58,7 +59,7 @@ func stall(ctx context.Context, s *stage.Stage) error {
 	if err != nil {
 		return err
 	}
-	g, err := idle(ctx, s, m)
+	g, err := measureIdle(ctx, s, m)
 	if err != nil {
 		return err
 	}
@@ -66,13 +67,13 @@ func stall(ctx context.Context, s *stage.Stage) error {
 	s.Service.Stall()
 	bytes := max(least, int(float64(backlog)*s.Scale))
 	events := bytes / ((every-1)*small + large) * every
-	s.Produce(ctx, stage.Load{Total: events, Backlog: events, Kind: func(int) ledger.Kind { return ledger.Plain }})
-	if err := s.Produced(ctx); err != nil {
+	s.Produce(ctx, harness.Load{Total: events, Backlog: events, Kind: func(int) ledger.Kind { return ledger.Plain }})
+	if err := s.WaitProduced(ctx); err != nil {
 		return err
 	}
 	s.Fault("stall", 1)
-	s.Say("%d MiB wait, %s", bytes>>20, g)
-	if err := s.Wait(ctx, s.Long(2*time.Minute, 10*time.Second)); err != nil {
+	s.Log("%d MiB wait, %s", bytes>>20, g)
+	if err := s.Wait(ctx, s.Scaled(2*time.Minute, 10*time.Second)); err != nil {
 		return err
 	}
 	if err := stopped(ctx, s, m); err != nil {
@@ -82,7 +83,7 @@ func stall(ctx context.Context, s *stage.Stage) error {
 	if err := resumes(ctx, s, m); err != nil {
 		return err
 	}
-	if err := s.Until(ctx, "delivering the backlog", 5*time.Minute, func() bool { return s.Ledger.Open() == 0 }); err != nil {
+	if err := s.WaitUntil(ctx, "delivering the backlog", 5*time.Minute, func() bool { return s.Ledger.Undelivered() == 0 }); err != nil {
 		return err
 	}
 	s.Note("while it is delivered: %s", g)
@@ -90,7 +91,7 @@ func stall(ctx context.Context, s *stage.Stage) error {
 }
 
 // stopped checks that the process has stopped fetching.
-func stopped(ctx context.Context, s *stage.Stage, m *stage.Member) error {
+func stopped(ctx context.Context, s *harness.Env, m *harness.Member) error {
 	before, err := m.Read()
 	if err != nil {
 		return err
@@ -106,24 +107,24 @@ func stopped(ctx context.Context, s *stage.Stage, m *stage.Member) error {
 	perSecond := (after - before) / int64(look/time.Second)
 	s.Note("read in a second of the stall: %d bytes", perSecond)
 	if perSecond > quiet {
-		return fmt.Errorf("fetching goes on while the service stalls: %d bytes a second", perSecond)
+		return fmt.Errorf("fetching continues while the service stalls: %d bytes a second", perSecond)
 	}
 	return nil
 }
 
 // resumes ends the stall and checks how soon the process delivers and fetches.
-func resumes(ctx context.Context, s *stage.Stage, m *stage.Member) error {
+func resumes(ctx context.Context, s *harness.Env, m *harness.Member) error {
 	before, err := m.Read()
 	if err != nil {
 		return err
 	}
 	begun := time.Now()
 	s.Service.Resume()
-	if err := s.Until(ctx, "delivering again", prompt, func() bool { return s.Ledger.Count() > 0 }); err != nil {
+	if err := s.WaitUntil(ctx, "delivering again", prompt, func() bool { return s.Ledger.Count() > 0 }); err != nil {
 		return err
 	}
 	delivered := time.Since(begun)
-	err = s.Until(ctx, "fetching again", prompt, func() bool {
+	err = s.WaitUntil(ctx, "fetching again", prompt, func() bool {
 		after, err := m.Read()
 		return err == nil && after-before > large
 	})

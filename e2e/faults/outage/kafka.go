@@ -11,15 +11,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
+	"github.com/lsm/fiso/e2e/faults/internal/harness"
 	"github.com/lsm/fiso/e2e/faults/internal/ledger"
-	"github.com/lsm/fiso/e2e/faults/internal/stage"
 )
 
 // deliveries is the topic of the kafka sink.
 const deliveries = "deliveries"
 
 // runKafka kills the broker of a kafka sink. The source uses another broker.
-func runKafka(ctx context.Context, s *stage.Stage) error {
+func runKafka(ctx context.Context, s *harness.Env) error {
 	broker, err := kafkatest.StartReal(filepath.Join(s.Dir(), "broker"), kafkatest.RealOptions{})
 	if err != nil {
 		return err
@@ -55,17 +55,18 @@ func runKafka(ctx context.Context, s *stage.Stage) error {
 	}()
 	// The ledger could see a commit before the records behind it are read. So there are no commits
 	// until the end.
-	flow := strings.Replace(file(s, fmt.Sprintf("sink: {type: kafka, config: {brokers: [%q], topic: %s}}", broker.Brokers()[0], deliveries)), "startOffset:", "commitInterval: 1h, startOffset:", 1)
+	flow := strings.Replace(file(s, fmt.Sprintf("sink: {type: kafka, config: {brokers: [%q], topic: %s}}", broker.Brokers()[0], deliveries)),
+		"startOffset:", "commitInterval: 1h, startOffset:", 1)
 	k := kind{
-		name: "kafka", title: "the broker of a kafka sink is killed", unseen: true,
+		name: "kafka", title: "the broker of a kafka sink is killed", noCallsSeen: true,
 		// A record that may already be on the wire is awaited without a deadline, any other record
 		// for two fifths of drainTimeout. The client reconnects at least every five seconds.
-		silent: true, patience: 8 * time.Second, late: 5 * time.Second,
-		leave: func(context.Context, *stage.Stage, *sink) error {
+		triesNeverFail: true, maxTryTime: 8 * time.Second, noticeDelay: 5 * time.Second,
+		begin: func(context.Context, *harness.Env, *sink) error {
 			broker.Kill(1)
 			return nil
 		},
-		comeBack: func(context.Context, *stage.Stage, *sink) error {
+		end: func(context.Context, *harness.Env, *sink) error {
 			defer out.arrivals.completed()
 			return broker.Start(1)
 		},

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lsm/fiso/e2e/faults/internal/stage"
+	"github.com/lsm/fiso/e2e/faults/internal/harness"
 )
 
 // kind is one kind of outage of a sink.
@@ -18,68 +18,70 @@ type kind struct {
 	name, title string
 	// prepare runs before the process starts. It returns the url and further settings of the sink.
 	// nil: the address of the sink.
-	prepare func(ctx context.Context, s *stage.Stage, k *sink) (settings string, err error)
-	// leave starts the outage, comeBack ends it.
-	leave, comeBack func(ctx context.Context, s *stage.Stage, k *sink) error
-	// unseen: no call reaches the sink, so only the tries of the flow are counted.
-	unseen bool
+	prepare func(ctx context.Context, s *harness.Env, k *sink) (settings string, err error)
+	// begin starts the outage, end ends it.
+	begin, end func(ctx context.Context, s *harness.Env, k *sink) error
+	// noCallsSeen: no call reaches the sink, so only the tries of the flow are counted.
+	noCallsSeen bool
 	// connections: connections are counted instead of calls.
 	connections bool
-	// steady: events are produced at the full rate, so more of them wait than two busy cores
+	// fullRate: events are produced at the full rate, so more of them wait than two busy cores
 	// deliver within the limit. Only the first must arrive in time.
-	steady bool
-	// silent: a try may last until the sink is back, so no try fails.
-	silent bool
-	// patience is how long a try that began before the outage may take.
-	patience time.Duration
-	// late is the additional time that the flow may take to notice the return.
-	late time.Duration
+	fullRate bool
+	// triesNeverFail: a try may last until the sink is back, so no try fails.
+	triesNeverFail bool
+	// maxTryTime is how long a try that began before the outage may take.
+	maxTryTime time.Duration
+	// noticeDelay is the additional time that the flow may take to notice the return.
+	noticeDelay time.Duration
 }
 
 var kinds = []kind{
-	{name: "refused", title: "the sink refuses connections", unseen: true, leave: stop, comeBack: start},
+	{name: "refused", title: "the sink refuses connections", noCallsSeen: true, begin: stop, end: start},
 	{
-		name: "name", title: "the sink's name does not resolve", unseen: true,
+		name: "name", title: "the sink's name does not resolve", noCallsSeen: true,
 		// Go reads /etc/hosts again after 5 s.
-		late: 5 * time.Second, prepare: ownHosts, leave: removeName, comeBack: addName,
+		noticeDelay: 5 * time.Second, prepare: ownHosts, begin: removeName, end: addName,
 	},
-	{name: "expired", title: "the sink's certificate has expired", connections: true, prepare: secure, leave: presentExpired, comeBack: presentGood},
-	{name: "authority", title: "the sink's certificate is from an authority that is not trusted", connections: true, prepare: secure, leave: presentForeign, comeBack: presentGood},
-	{name: "503", title: "the sink answers 503", leave: answers(status(http.StatusServiceUnavailable, "")), comeBack: answers(nil)},
-	{name: "429", title: "the sink answers 429", leave: answers(status(http.StatusTooManyRequests, "")), comeBack: answers(nil)},
-	{name: "429after", title: "the sink answers 429 with Retry-After: 1", leave: answers(status(http.StatusTooManyRequests, "1")), comeBack: answers(nil)},
-	{name: "hangs", title: "the sink does not answer", prepare: shortTimeout, leave: answers(hang), comeBack: endHanging},
-	{name: "steady", title: "the sink answers 503, and the backlog is large", steady: true, leave: answers(status(http.StatusServiceUnavailable, "")), comeBack: answers(nil)},
+	{name: "expired", title: "the sink's certificate has expired", connections: true, prepare: secure, begin: presentExpired, end: presentGood},
+	{name: "authority", title: "the sink's certificate is from an authority that is not trusted", connections: true, prepare: secure,
+		begin: presentForeign, end: presentGood},
+	{name: "503", title: "the sink answers 503", begin: answers(status(http.StatusServiceUnavailable, "")), end: answers(nil)},
+	{name: "429", title: "the sink answers 429", begin: answers(status(http.StatusTooManyRequests, "")), end: answers(nil)},
+	{name: "429after", title: "the sink answers 429 with Retry-After: 1", begin: answers(status(http.StatusTooManyRequests, "1")), end: answers(nil)},
+	{name: "hangs", title: "the sink does not answer", prepare: shortTimeout, begin: answers(hang), end: endHanging},
+	{name: "steady", title: "the sink answers 503, and the backlog is large", fullRate: true, begin: answers(status(http.StatusServiceUnavailable, "")),
+		end: answers(nil)},
 }
 
 func address(k *sink) string { return "url: 'http://" + k.address + "/'" }
 
-func stop(_ context.Context, _ *stage.Stage, k *sink) error {
+func stop(_ context.Context, _ *harness.Env, k *sink) error {
 	k.stop()
 	return nil
 }
 
-func start(ctx context.Context, _ *stage.Stage, k *sink) error { return k.start(ctx) }
+func start(ctx context.Context, _ *harness.Env, k *sink) error { return k.start(ctx) }
 
-func answers(a answer) func(context.Context, *stage.Stage, *sink) error {
-	return func(_ context.Context, _ *stage.Stage, k *sink) error {
+func answers(a answer) func(context.Context, *harness.Env, *sink) error {
+	return func(_ context.Context, _ *harness.Env, k *sink) error {
 		k.answerBy(a)
 		return nil
 	}
 }
 
-func shortTimeout(_ context.Context, _ *stage.Stage, k *sink) (string, error) {
+func shortTimeout(_ context.Context, _ *harness.Env, k *sink) (string, error) {
 	return address(k) + ", timeout: 1s", nil
 }
 
 // endHanging closes the connections of hanging calls, like a restart of the application.
-func endHanging(ctx context.Context, _ *stage.Stage, k *sink) error {
+func endHanging(ctx context.Context, _ *harness.Env, k *sink) error {
 	_ = k.server.Close()
 	k.answerBy(nil)
 	return k.start(ctx)
 }
 
-func secure(ctx context.Context, s *stage.Stage, k *sink) (string, error) {
+func secure(ctx context.Context, s *harness.Env, k *sink) (string, error) {
 	certs, err := newCertificates()
 	if err != nil {
 		return "", err
@@ -93,17 +95,17 @@ func secure(ctx context.Context, s *stage.Stage, k *sink) (string, error) {
 	return fmt.Sprintf("url: 'https://%s/', tls: {caFile: %s}", k.address, ca), k.restart(ctx)
 }
 
-func presentExpired(ctx context.Context, _ *stage.Stage, k *sink) error {
+func presentExpired(ctx context.Context, _ *harness.Env, k *sink) error {
 	k.present(k.certificates.expired)
 	return k.restart(ctx)
 }
 
-func presentForeign(ctx context.Context, _ *stage.Stage, k *sink) error {
+func presentForeign(ctx context.Context, _ *harness.Env, k *sink) error {
 	k.present(k.certificates.foreign)
 	return k.restart(ctx)
 }
 
-func presentGood(_ context.Context, _ *stage.Stage, k *sink) error {
+func presentGood(_ context.Context, _ *harness.Env, k *sink) error {
 	k.present(k.certificates.good)
 	return nil
 }
@@ -112,11 +114,11 @@ func presentGood(_ context.Context, _ *stage.Stage, k *sink) error {
 const sinkName = "sink.invalid"
 
 // hosts and lookups return the files that replace those in /etc.
-func hosts(s *stage.Stage) string   { return filepath.Join(s.Dir(), "hosts") }
-func lookups(s *stage.Stage) string { return filepath.Join(s.Dir(), "nsswitch.conf") }
+func hosts(s *harness.Env) string   { return filepath.Join(s.Dir(), "hosts") }
+func lookups(s *harness.Env) string { return filepath.Join(s.Dir(), "nsswitch.conf") }
 
 // ownHosts gives the process its own /etc/hosts, which is its only source of names.
-func ownHosts(ctx context.Context, s *stage.Stage, k *sink) (string, error) {
+func ownHosts(ctx context.Context, s *harness.Env, k *sink) (string, error) {
 	if err := os.WriteFile(lookups(s), []byte("hosts: files\n"), 0o600); err != nil {
 		return "", fmt.Errorf("write nsswitch.conf: %w", err)
 	}
@@ -135,11 +137,11 @@ func ownHosts(ctx context.Context, s *stage.Stage, k *sink) (string, error) {
 	return fmt.Sprintf("url: 'http://%s:%s/'", sinkName, port), nil
 }
 
-func addName(_ context.Context, s *stage.Stage, _ *sink) error {
+func addName(_ context.Context, s *harness.Env, _ *sink) error {
 	return writeHosts(s, "127.0.0.1 localhost "+sinkName+"\n")
 }
 
-func removeName(ctx context.Context, s *stage.Stage, k *sink) error {
+func removeName(ctx context.Context, s *harness.Env, k *sink) error {
 	if err := writeHosts(s, "127.0.0.1 localhost\n"); err != nil {
 		return err
 	}
@@ -151,7 +153,7 @@ func removeName(ctx context.Context, s *stage.Stage, k *sink) error {
 }
 
 // writeHosts overwrites the file, because it is mounted.
-func writeHosts(s *stage.Stage, text string) error {
+func writeHosts(s *harness.Env, text string) error {
 	if err := os.WriteFile(hosts(s), []byte(text), 0o600); err != nil {
 		return fmt.Errorf("write the hosts file: %w", err)
 	}

@@ -12,19 +12,19 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lsm/fiso/e2e/faults/internal/harness"
 	"github.com/lsm/fiso/e2e/faults/internal/ledger"
-	"github.com/lsm/fiso/e2e/faults/internal/stage"
 )
 
 // Scenario is the scenario of this package.
-var Scenario = stage.Scenario{Name: "outage", Title: "the sink away for ten minutes, in every way", Parts: parts()}
+var Scenario = harness.Scenario{Name: "outage", Title: "outages of the sink for ten minutes, of every kind", Parts: parts()}
 
 const (
 	// maxInterval is set in every flow. With the default of 30 s, a probe could begin up to 30 s
 	// after the return.
 	maxInterval = time.Second
-	// within is how long after the return all waiting events must have arrived.
-	within = 2 * time.Second
+	// maxArrivalDelay is how long after the return all waiting events must have arrived.
+	maxArrivalDelay = 2 * time.Second
 	// timedScale is the least scale at which a late arrival is a fault. A shorter form runs next to
 	// other tests, where it says nothing about the flow.
 	timedScale = 0.1
@@ -40,11 +40,11 @@ const (
 
 var errSkipped = errors.New("skipped")
 
-func parts() (all []stage.Scenario) {
-	add := func(name, title string, run func(ctx context.Context, s *stage.Stage) error) {
+func parts() (all []harness.Scenario) {
+	add := func(name, title string, run func(ctx context.Context, s *harness.Env) error) {
 		// The returns are at different times, so that the flows do not deliver at once.
 		apart := time.Duration(len(all)) * 3 * time.Second
-		all = append(all, stage.Scenario{Name: "outage-" + name, Title: title, Run: func(ctx context.Context, s *stage.Stage) error {
+		all = append(all, harness.Scenario{Name: "outage-" + name, Title: title, Run: func(ctx context.Context, s *harness.Env) error {
 			if err := s.Wait(ctx, apart); err != nil {
 				return err
 			}
@@ -62,7 +62,7 @@ func parts() (all []stage.Scenario) {
 	return all
 }
 
-func (k *kind) run(ctx context.Context, s *stage.Stage) error {
+func (k *kind) run(ctx context.Context, s *harness.Env) error {
 	sink, err := newSink(ctx, s.Ledger)
 	if err != nil {
 		return err
@@ -84,40 +84,40 @@ func (k *kind) run(ctx context.Context, s *stage.Stage) error {
 
 // outage starts a flow, makes the sink unavailable and brings it back. It calls check at the end
 // of the outage.
-func (k *kind) outage(ctx context.Context, s *stage.Stage, sink *sink, flow string, check func() error) error {
-	begin := settling + k.patience
-	away := s.Long(10*time.Minute, begin+5*time.Second)
-	perSecond := min(mostPerSecond, max(1, int(waiting/away.Seconds())))
+func (k *kind) outage(ctx context.Context, s *harness.Env, sink *sink, flow string, check func() error) error {
+	observeFrom := settling + k.maxTryTime
+	duration := s.Scaled(10*time.Minute, observeFrom+5*time.Second)
+	perSecond := min(mostPerSecond, max(1, int(waiting/duration.Seconds())))
 	if s.Scale < timedScale {
-		perSecond = int(shortWaiting / away.Seconds())
+		perSecond = int(shortWaiting / duration.Seconds())
 	}
-	if k.steady {
+	if k.fullRate {
 		perSecond = mostPerSecond
 	}
 	m, err := s.StartFile(ctx, k.name, flow)
 	if err != nil {
 		return err
 	}
-	s.Produce(ctx, stage.Load{PerSecond: perSecond, Backlog: 1 << 30, Kind: plain})
-	if err := s.Progress(ctx, 10); err != nil {
+	s.Produce(ctx, harness.Load{PerSecond: perSecond, Backlog: 1 << 30, Kind: plain})
+	if err := s.WaitDelivered(ctx, 10); err != nil {
 		return err
 	}
 	s.Fault(k.title, 1)
-	if err := k.leave(ctx, s, sink); err != nil {
+	if err := k.begin(ctx, s, sink); err != nil {
 		return err
 	}
 	delivered := s.Ledger.Count()
-	if err := s.Wait(ctx, begin); err != nil {
+	if err := s.Wait(ctx, observeFrom); err != nil {
 		return err
 	}
 	sink.watch()
 	tries := m.Metric(ctx, "fiso_flow_sink_errors_total")
-	if err := s.Wait(ctx, away-begin); err != nil {
+	if err := s.Wait(ctx, duration-observeFrom); err != nil {
 		return err
 	}
 	calls, conns := sink.watched()
 	tries = m.Metric(ctx, "fiso_flow_sink_errors_total") - tries
-	if problem := m.Problem(ctx); !k.silent && !strings.Contains(problem, "the sink is unavailable") {
+	if problem := m.Problem(ctx); !k.triesNeverFail && !strings.Contains(problem, "the sink is unavailable") {
 		return fmt.Errorf("/readyz?verbose does not say that the sink is unavailable: %s", problem)
 	}
 	if err := check(); err != nil {
@@ -125,21 +125,21 @@ func (k *kind) outage(ctx context.Context, s *stage.Stage, sink *sink, flow stri
 	}
 	waits := s.Ledger.Len()
 	sink.arrivals.returned(waits)
-	if err := k.comeBack(ctx, s, sink); err != nil {
+	if err := k.end(ctx, s, sink); err != nil {
 		return err
 	}
-	if err := s.Until(ctx, "delivering what waited", 5*time.Minute, func() bool { return s.Ledger.Count() >= waits }); err != nil {
+	if err := s.WaitUntil(ctx, "delivering what waited", 5*time.Minute, func() bool { return s.Ledger.Count() >= waits }); err != nil {
 		return err
 	}
 	if err := s.Finish(ctx); err != nil {
 		return err
 	}
-	return k.judge(s, sink, seen{away, perSecond, waits - delivered, calls, conns, int(tries)})
+	return k.judge(s, sink, observed{duration, perSecond, waits - delivered, calls, conns, int(tries)})
 }
 
-// seen is what was counted during an outage.
-type seen struct {
-	away      time.Duration
+// observed is what was counted during an outage.
+type observed struct {
+	duration  time.Duration
 	perSecond int
 	waited    int // events
 	calls     int // most at once, after the first seconds
@@ -147,32 +147,33 @@ type seen struct {
 	tries     int // in total, after the first seconds
 }
 
-func (k *kind) judge(s *stage.Stage, sink *sink, o seen) error {
+func (k *kind) judge(s *harness.Env, sink *sink, o observed) error {
 	first, last := sink.arrivals.afterReturn()
 	inFlight, atOnce := o.calls, fmt.Sprint(o.calls)
 	switch {
-	case k.unseen:
-		inFlight, atOnce = 0, "unseen"
+	case k.noCallsSeen:
+		inFlight, atOnce = 0, "unknown"
 	case k.connections:
 		inFlight, atOnce = o.conns, fmt.Sprint(o.conns)
 	}
-	s.Note("away for %.1f min at %d events/s; after the first %v: in flight at once: %s, tries: %d; %d events waited, the first arrived %.2f s after the return, the last %.2f s",
-		o.away.Minutes(), o.perSecond, settling+k.patience, atOnce, o.tries, o.waited, first.Seconds(), last.Seconds())
+	s.Note("away for %.1f min at %d events/s; after the first %v: in flight at once: %s, tries: %d; "+
+		"%d events waited, the first arrived %.2f s after the return, the last %.2f s",
+		o.duration.Minutes(), o.perSecond, settling+k.maxTryTime, atOnce, o.tries, o.waited, first.Seconds(), last.Seconds())
 	// One probe at a time, each after a backoff of at least four fifths of maxInterval, and one
 	// more at each end.
-	most := int((o.away-settling-k.patience)/(maxInterval*4/5)) + 2
+	most := int((o.duration-settling-k.maxTryTime)/(maxInterval*4/5)) + 2
 	var faults []error
 	if inFlight > 1 {
 		faults = append(faults, fmt.Errorf("%d calls were in flight at once, want one probe at most", inFlight))
 	}
-	if o.tries > most || o.tries == 0 && !k.silent {
-		faults = append(faults, fmt.Errorf("the sink was tried %d times after the first %v, want 1 to %d", o.tries, settling+k.patience, most))
+	if o.tries > most || o.tries == 0 && !k.triesNeverFail {
+		faults = append(faults, fmt.Errorf("the sink was tried %d times after the first %v, want 1 to %d", o.tries, settling+k.maxTryTime, most))
 	}
 	latest, which := last, "last"
-	if k.steady {
+	if k.fullRate {
 		latest, which = first, "first"
 	}
-	if limit := within + k.late; latest > limit && s.Scale >= timedScale {
+	if limit := maxArrivalDelay + k.noticeDelay; latest > limit && s.Scale >= timedScale {
 		faults = append(faults, fmt.Errorf("the %s event that waited arrived %v after the return, want %v at most", which, latest, limit))
 	}
 	return errors.Join(faults...)

@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lsm/fiso/e2e/faults/internal/harness"
 	"github.com/lsm/fiso/e2e/faults/internal/ledger"
-	"github.com/lsm/fiso/e2e/faults/internal/stage"
 )
 
 // poison is an event that always fails.
@@ -34,7 +34,7 @@ var poisons = []*poison{
 // goodOnes is the number of events before and next to the poison.
 const goodOnes = 3000
 
-func (p *poison) run(ctx context.Context, s *stage.Stage) error {
+func (p *poison) run(ctx context.Context, s *harness.Env) error {
 	sink, err := newSink(ctx, s.Ledger)
 	if err != nil {
 		return err
@@ -54,13 +54,13 @@ func (p *poison) run(ctx context.Context, s *stage.Stage) error {
 	if p.alone {
 		err = p.comeAlone(ctx, s, sink, &calls)
 	} else {
-		s.Produce(ctx, stage.Load{PerSecond: mostPerSecond, Total: goodOnes, Kind: func(n int) ledger.Kind {
+		s.Produce(ctx, harness.Load{PerSecond: mostPerSecond, Total: goodOnes, Kind: func(n int) ledger.Kind {
 			if n == mostPerSecond {
 				return ledger.Fails
 			}
 			return ledger.Plain
 		}})
-		err = s.Produced(ctx)
+		err = s.WaitProduced(ctx)
 	}
 	if err != nil {
 		return err
@@ -80,18 +80,18 @@ func (p *poison) is(a ledger.Arrival) bool {
 	return a.Data.Kind == ledger.Fails.String() || p.waits && a.Data.N == 1
 }
 
-func (p *poison) comeAlone(ctx context.Context, s *stage.Stage, sink *sink, calls *atomic.Int64) error {
+func (p *poison) comeAlone(ctx context.Context, s *harness.Env, sink *sink, calls *atomic.Int64) error {
 	if err := write(ctx, s, ledger.Plain); err != nil {
 		return err
 	}
 	if !p.waits {
 		return write(ctx, s, ledger.Fails)
 	}
-	s.Produce(ctx, stage.Load{Total: 1, Kind: plain})
-	if err := s.Produced(ctx); err != nil {
+	s.Produce(ctx, harness.Load{Total: 1, Kind: plain})
+	if err := s.WaitProduced(ctx); err != nil {
 		return err
 	}
-	waited := s.Long(2*time.Minute, 10*time.Second)
+	waited := s.Scaled(2*time.Minute, 10*time.Second)
 	if err := s.Wait(ctx, waited); err != nil {
 		return err
 	}
@@ -106,28 +106,28 @@ func (p *poison) comeAlone(ctx context.Context, s *stage.Stage, sink *sink, call
 	}
 	_, last := sink.arrivals.afterReturn()
 	s.Note("%d tries in %v and no dead letter; it arrived %.2f s after the return", n, waited, last.Seconds())
-	if last > within && s.Scale >= timedScale {
-		return fmt.Errorf("the event arrived %v after the return, want %v at most", last, within)
+	if last > maxArrivalDelay && s.Scale >= timedScale {
+		return fmt.Errorf("the event arrived %v after the return, want %v at most", last, maxArrivalDelay)
 	}
 	return nil
 }
 
 // write writes one event and waits until it is settled.
-func write(ctx context.Context, s *stage.Stage, k ledger.Kind) error {
-	s.Produce(ctx, stage.Load{Total: 1, Kind: func(int) ledger.Kind { return k }})
-	if err := s.Produced(ctx); err != nil {
+func write(ctx context.Context, s *harness.Env, k ledger.Kind) error {
+	s.Produce(ctx, harness.Load{Total: 1, Kind: func(int) ledger.Kind { return k }})
+	if err := s.WaitProduced(ctx); err != nil {
 		return err
 	}
 	return settled(ctx, s)
 }
 
-func settled(ctx context.Context, s *stage.Stage) error {
-	return s.Until(ctx, "settling one event", time.Minute, func() bool { return len(s.Ledger.Unsettled(0)) == 0 })
+func settled(ctx context.Context, s *harness.Env) error {
+	return s.WaitUntil(ctx, "settling one event", time.Minute, func() bool { return len(s.Ledger.Unsettled(0)) == 0 })
 }
 
 // judge checks the number of calls. The first failure that may be an outage counts only if the
 // sink answered for another event meanwhile, so there may be one more.
-func (p *poison) judge(s *stage.Stage, calls int) error {
+func (p *poison) judge(s *harness.Env, calls int) error {
 	tries := maxRetries + 1
 	most := tries + 1
 	if p.twice {

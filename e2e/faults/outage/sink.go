@@ -14,8 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lsm/fiso/e2e/faults/internal/harness"
 	"github.com/lsm/fiso/e2e/faults/internal/ledger"
-	"github.com/lsm/fiso/e2e/faults/internal/stage"
 )
 
 // answer answers an event instead of the sink; false: the sink accepts it.
@@ -32,10 +32,10 @@ type sink struct {
 	arrivals     arrivals
 
 	mu          sync.Mutex
-	away        answer
+	outage      answer
 	certificate *tls.Certificate // nil: no TLS
-	calls       overlap
-	conns       overlap
+	calls       concurrency
+	conns       concurrency
 }
 
 // ports counts the ports that were tried. Each is tried once. All are below the range for outgoing
@@ -109,7 +109,7 @@ func (s *sink) present(c *tls.Certificate) {
 func (s *sink) answerBy(a answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.away = a
+	s.outage = a
 }
 
 // watch restarts the counts of concurrent calls and connections.
@@ -153,9 +153,9 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	away := s.begin()
+	outage := s.begin()
 	defer s.end()
-	if away != nil && away(w, r, a) {
+	if outage != nil && outage(w, r, a) {
 		return
 	}
 	s.take(a, r.Header.Get("Idempotency-Key"))
@@ -166,7 +166,7 @@ func (s *sink) begin() answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls.add(1, time.Now())
-	return s.away
+	return s.outage
 }
 
 func (s *sink) end() {
@@ -198,12 +198,12 @@ func breaks(http.ResponseWriter, *http.Request, ledger.Arrival) bool { panic(htt
 
 // file returns a flow file with these sinks (YAML of one or several keys) and defaults for all but
 // maxInterval.
-func file(s *stage.Stage, sinks string) string {
+func file(s *harness.Env, sinks string) string {
 	return fmt.Sprintf(`name: %s
 source:
   type: kafka
   config: {brokers: [%q], topic: %s, consumerGroup: %s, startOffset: earliest}
 %s
 errorHandling: {deadLetterTopic: %s, maxInterval: %v}
-`, s.Flow.Name, s.Kafka.Brokers()[0], s.Topic, s.Flow.Group, sinks, s.Letters, maxInterval)
+`, s.Flow.Name, s.Kafka.Brokers()[0], s.Topic, s.Flow.Group, sinks, s.DeadLetterTopic, maxInterval)
 }

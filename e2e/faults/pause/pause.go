@@ -1,6 +1,6 @@
 // Package pause stops a fiso-flow process with SIGSTOP for longer than its session timeout, so
-// that another process takes over, and then continues it. The zombie still believes that it owns
-// its partitions. The scenario proves that it commits nothing for partitions that it has lost,
+// that another process takes over, and then continues it. The process still counts itself as
+// the owner of its partitions. The scenario proves that it commits nothing for partitions that it has lost,
 // detects the loss, and joins the group again.
 package pause
 
@@ -8,22 +8,22 @@ import (
 	"context"
 	"time"
 
-	"github.com/lsm/fiso/e2e/faults/internal/stage"
+	"github.com/lsm/fiso/e2e/faults/internal/harness"
 )
 
 // Scenario is the scenario of this package.
-var Scenario = stage.Scenario{Name: "pause", Title: "SIGSTOP for longer than the session lasts", Faults: 10, Run: run}
+var Scenario = harness.Scenario{Name: "pause", Title: "SIGSTOP for longer than the session lasts", Faults: 10, Run: run}
 
-func run(ctx context.Context, s *stage.Stage) error {
-	s.Service.Slow(10 * time.Millisecond)
-	s.Produce(ctx, stage.Load{PerSecond: 1200})
-	other, err := s.StartBusy(ctx, "steady", false)
+func run(ctx context.Context, s *harness.Env) error {
+	s.Service.SetMaxDelay(10 * time.Millisecond)
+	s.Produce(ctx, harness.Load{PerSecond: 1200})
+	other, err := s.StartDelivering(ctx, "steady", false)
 	if err != nil {
 		return err
 	}
-	times := s.Times(s.Faults)
+	times := s.ScaledCount(s.Faults)
 	for range times {
-		m, err := s.StartBusy(ctx, "frozen", false)
+		m, err := s.StartDelivering(ctx, "paused", false)
 		if err != nil {
 			return err
 		}
@@ -31,15 +31,15 @@ func run(ctx context.Context, s *stage.Stage) error {
 			return err
 		}
 		s.Fault("SIGSTOP", times)
-		m.Freeze()
+		m.Pause()
 		if err := s.Wait(ctx, s.Flow.SessionTimeout+s.Between(time.Second, 2*time.Second)); err != nil {
 			return err
 		}
-		if err := other.Busy(ctx, 100); err != nil {
+		if err := other.WaitDelivered(ctx, 100); err != nil {
 			return err
 		}
-		m.Thaw()
-		if err := m.Busy(ctx, 100); err != nil {
+		m.Continue()
+		if err := m.WaitDelivered(ctx, 100); err != nil {
 			return err
 		}
 		if err := m.Stop(ctx); err != nil {

@@ -7,24 +7,24 @@ package poison
 import (
 	"context"
 
+	"github.com/lsm/fiso/e2e/faults/internal/harness"
 	"github.com/lsm/fiso/e2e/faults/internal/ledger"
-	"github.com/lsm/fiso/e2e/faults/internal/stage"
 )
 
 // Scenario is the scenario of this package.
-var Scenario = stage.Scenario{Name: "poison", Title: "one event in a hundred is poison", Run: run}
+var Scenario = harness.Scenario{Name: "poison", Title: "one event in a hundred is poison", Run: run}
 
 // events is the number of events at scale 1.
 const events = 300_000
 
-func run(ctx context.Context, s *stage.Stage) error {
-	s.Produce(ctx, stage.Load{Total: s.Times(events), Kind: kind})
+func run(ctx context.Context, s *harness.Env) error {
+	s.Produce(ctx, harness.Load{Total: s.ScaledCount(events), Kind: kind})
 	for _, name := range []string{"a", "b"} {
-		if _, err := s.StartBusy(ctx, name, false); err != nil {
+		if _, err := s.StartDelivering(ctx, name, false); err != nil {
 			return err
 		}
 	}
-	if err := s.Produced(ctx); err != nil {
+	if err := s.WaitProduced(ctx); err != nil {
 		return err
 	}
 	return s.Finish(ctx)

@@ -8,29 +8,29 @@ import (
 	"context"
 	"time"
 
-	"github.com/lsm/fiso/e2e/faults/internal/stage"
+	"github.com/lsm/fiso/e2e/faults/internal/harness"
 )
 
 // Scenario is the scenario of this package.
-var Scenario = stage.Scenario{Name: "reload", Title: "reloads, half of them while the service refuses everything", Faults: 50, Run: run}
+var Scenario = harness.Scenario{Name: "reload", Title: "reloads, half of them while the service refuses everything", Faults: 50, Run: run}
 
-func run(ctx context.Context, s *stage.Stage) error {
-	s.Service.Slow(10 * time.Millisecond)
-	s.Produce(ctx, stage.Load{PerSecond: 1200})
-	m, err := s.StartBusy(ctx, "reloaded", false)
+func run(ctx context.Context, s *harness.Env) error {
+	s.Service.SetMaxDelay(10 * time.Millisecond)
+	s.Produce(ctx, harness.Load{PerSecond: 1200})
+	m, err := s.StartDelivering(ctx, "reloaded", false)
 	if err != nil {
 		return err
 	}
-	if _, err := s.StartBusy(ctx, "steady", false); err != nil {
+	if _, err := s.StartDelivering(ctx, "steady", false); err != nil {
 		return err
 	}
-	times := s.Times(s.Faults)
+	times := s.ScaledCount(s.Faults)
 	for i := range times {
 		if err := s.Wait(ctx, s.Between(0, 300*time.Millisecond)); err != nil {
 			return err
 		}
 		outage := i%2 == 1
-		s.Service.Away(outage)
+		s.Service.SetUnavailable(outage)
 		if outage {
 			if err := s.Wait(ctx, s.Between(0, 300*time.Millisecond)); err != nil {
 				return err
@@ -50,7 +50,7 @@ func run(ctx context.Context, s *stage.Stage) error {
 			if err := s.Wait(ctx, s.Between(500*time.Millisecond, 2*time.Second)); err != nil {
 				return err
 			}
-			s.Service.Away(false)
+			s.Service.SetUnavailable(false)
 		}
 		if err := m.Reached(ctx, version); err != nil {
 			return err

@@ -9,18 +9,18 @@ import (
 	"context"
 	"time"
 
-	"github.com/lsm/fiso/e2e/faults/internal/stage"
+	"github.com/lsm/fiso/e2e/faults/internal/harness"
 )
 
 // Scenario is the scenario of this package.
-var Scenario = stage.Scenario{Name: "sigkill", Title: "SIGKILL to one of two processes", Faults: 100, Run: run}
+var Scenario = harness.Scenario{Name: "sigkill", Title: "SIGKILL to one of two processes", Faults: 100, Run: run}
 
-func run(ctx context.Context, s *stage.Stage) error {
-	s.Service.Slow(10 * time.Millisecond)
-	s.Produce(ctx, stage.Load{PerSecond: 1200})
-	var pair [2]*stage.Member
+func run(ctx context.Context, s *harness.Env) error {
+	s.Service.SetMaxDelay(10 * time.Millisecond)
+	s.Produce(ctx, harness.Load{PerSecond: 1200})
+	var pair [2]*harness.Member
 	start := func(i int) (err error) {
-		pair[i], err = s.StartBusy(ctx, []string{"static", "dynamic"}[i], i == 0)
+		pair[i], err = s.StartDelivering(ctx, []string{"static", "dynamic"}[i], i == 0)
 		return err
 	}
 	for i := range pair {
@@ -28,7 +28,7 @@ func run(ctx context.Context, s *stage.Stage) error {
 			return err
 		}
 	}
-	times := s.Times(s.Faults)
+	times := s.ScaledCount(s.Faults)
 	for i := range times {
 		if err := s.Wait(ctx, s.Between(100*time.Millisecond, 700*time.Millisecond)); err != nil {
 			return err

@@ -8,29 +8,29 @@ import (
 	"context"
 	"time"
 
-	"github.com/lsm/fiso/e2e/faults/internal/stage"
+	"github.com/lsm/fiso/e2e/faults/internal/harness"
 )
 
 // Scenario is the scenario of this package.
-var Scenario = stage.Scenario{Name: "sigterm", Title: "SIGTERM to one of two processes", Faults: 50, Run: run}
+var Scenario = harness.Scenario{Name: "sigterm", Title: "SIGTERM to one of two processes", Faults: 50, Run: run}
 
-func run(ctx context.Context, s *stage.Stage) error {
-	s.Service.Slow(10 * time.Millisecond)
-	s.Produce(ctx, stage.Load{PerSecond: 1200})
-	var pair [2]*stage.Member
+func run(ctx context.Context, s *harness.Env) error {
+	s.Service.SetMaxDelay(10 * time.Millisecond)
+	s.Produce(ctx, harness.Load{PerSecond: 1200})
+	var pair [2]*harness.Member
 	for i, name := range []string{"a", "b"} {
 		var err error
-		if pair[i], err = s.StartBusy(ctx, name, false); err != nil {
+		if pair[i], err = s.StartDelivering(ctx, name, false); err != nil {
 			return err
 		}
 	}
-	times := s.Times(s.Faults)
+	times := s.ScaledCount(s.Faults)
 	for i := range times {
 		if err := s.Wait(ctx, s.Between(100*time.Millisecond, 700*time.Millisecond)); err != nil {
 			return err
 		}
 		s.Fault("SIGTERM", times)
-		s.Service.Away(i%4 >= 2)
+		s.Service.SetUnavailable(i%4 >= 2)
 		if i%4 >= 2 {
 			if err := s.Wait(ctx, 200*time.Millisecond); err != nil {
 				return err
@@ -40,9 +40,9 @@ func run(ctx context.Context, s *stage.Stage) error {
 		if err := m.Stop(ctx); err != nil {
 			return err
 		}
-		s.Service.Away(false)
+		s.Service.SetUnavailable(false)
 		var err error
-		if pair[i%2], err = s.StartBusy(ctx, m.Name, false); err != nil {
+		if pair[i%2], err = s.StartDelivering(ctx, m.Name, false); err != nil {
 			return err
 		}
 	}

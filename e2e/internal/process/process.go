@@ -20,15 +20,15 @@ const Flow = "github.com/lsm/fiso/flow/cmd/fiso-flow"
 // Link is the package path of fiso-link.
 const Link = "github.com/lsm/fiso/link/cmd/fiso-link"
 
-// patience is how long a process may take to exit after SIGTERM.
-const patience = 30 * time.Second
+// stopTimeout is how long a process may take to exit after SIGTERM.
+const stopTimeout = 30 * time.Second
 
 // Process is a program that runs or has ended.
 type Process struct {
-	cmd   *exec.Cmd
-	said  tail // end of stderr
-	ended chan struct{}
-	err   error // set when the process has ended
+	cmd    *exec.Cmd
+	output tail // end of stderr
+	ended  chan struct{}
+	err    error // set when the process has ended
 }
 
 // Start starts a command with stdout out. The process is killed when ctx ends.
@@ -36,7 +36,7 @@ func Start(ctx context.Context, out io.Writer, env []string, args ...string) (*P
 	p := &Process{ended: make(chan struct{})}
 	p.cmd = exec.CommandContext(ctx, args[0], args[1:]...)
 	p.cmd.Env = append(os.Environ(), env...)
-	p.cmd.Stdout, p.cmd.Stderr = out, &p.said
+	p.cmd.Stdout, p.cmd.Stderr = out, &p.output
 	p.cmd.WaitDelay = time.Second
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", args[0], err)
@@ -61,13 +61,13 @@ func (p *Process) Kill() {
 // Stop sends SIGTERM. It fails unless the process exits with 0 in time.
 func (p *Process) Stop(ctx context.Context) error {
 	p.Signal(syscall.SIGTERM)
-	limit := time.NewTimer(patience)
+	limit := time.NewTimer(stopTimeout)
 	defer limit.Stop()
 	select {
 	case <-p.ended:
 	case <-limit.C:
 		p.Kill()
-		return fmt.Errorf("did not end within %v of SIGTERM; last output:\n%s", patience, p.Said())
+		return fmt.Errorf("did not end within %v of SIGTERM; last output:\n%s", stopTimeout, p.Output())
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -82,11 +82,11 @@ func (p *Process) Failure() error {
 	if p.err == nil {
 		return nil
 	}
-	return fmt.Errorf("%w; last output:\n%s", p.err, p.Said())
+	return fmt.Errorf("%w; last output:\n%s", p.err, p.Output())
 }
 
-// Said returns the end of what the process wrote to stderr.
-func (p *Process) Said() string { return p.said.String() }
+// Output returns the end of what the process wrote to stderr.
+func (p *Process) Output() string { return p.output.String() }
 
 // tail keeps the last bytes that are written to it.
 type tail struct {

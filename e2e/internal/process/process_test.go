@@ -15,13 +15,13 @@ func TestAccounts_areRead(t *testing.T) {
 		t.Error(d, err)
 	}
 	if _, err := parseStat("12 (a)"); err == nil {
-		t.Error("too short a line was taken")
+		t.Error("too short a line was accepted")
 	}
 	if n, err := parseSize("Name:\tx\nVmHWM:\t  2048 kB\nVmRSS:\t 1024 kB\n", "VmHWM:"); err != nil || n != 2<<20 {
 		t.Error(n, err)
 	}
 	if _, err := parseSize("Name:\tx\n", "VmRSS:"); err == nil {
-		t.Error("no memory was taken")
+		t.Error("no memory was accepted")
 	}
 }
 
@@ -64,7 +64,7 @@ func TestProcess_tellsHowItEnded(t *testing.T) {
 		t.Error("a killed process ended well")
 	}
 	if _, err := p.CPU(); err == nil {
-		t.Error("a dead process has accounts")
+		t.Error("a process that ended has figures")
 	}
 	p.Signal(syscall.SIGTERM) // has no effect
 }
@@ -102,10 +102,10 @@ func TestTail_keepsTheEnd(t *testing.T) {
 	}
 }
 
-func TestFamily_hasTheChildren(t *testing.T) {
+func TestTree_includesTheChildren(t *testing.T) {
 	p := shell(t, `sleep 2 >/dev/null 2>&1 & sleep 2 >/dev/null 2>&1 & wait`)
 	for {
-		_, family, err := p.Family()
+		_, family, err := p.Tree()
 		alone, err2 := p.Resident()
 		if err == nil && err2 == nil && family > alone {
 			break // the children are running
@@ -115,7 +115,7 @@ func TestFamily_hasTheChildren(t *testing.T) {
 		}
 	}
 	p.Kill()
-	if _, _, err := p.Family(); err == nil {
-		t.Error("a dead process has accounts")
+	if _, _, err := p.Tree(); err == nil {
+		t.Error("a process that ended has figures")
 	}
 }

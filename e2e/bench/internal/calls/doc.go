@@ -5,7 +5,7 @@
 // change as required.
 package calls
 
-// What every contestant removes and adds.
+// What every candidate removes and adds.
 const (
 	prefix        = "/link/crm"
 	token         = "t0k3n-of-the-benchmark"

@@ -16,12 +16,12 @@ import (
 
 // load describes the calls.
 type load struct {
-	addr  string
-	path  string // path for the contestant
-	post  int    // size of the request body in bytes; 0: GET
-	size  int    // size of the response body
-	conns int
-	prove bool // set the credential, because no proxy does
+	addr      string
+	path      string // path for the candidate
+	post      int    // size of the request body in bytes; 0: GET
+	size      int    // size of the response body
+	conns     int
+	authorize bool // set the credential, because no proxy does
 }
 
 // request returns the encoded request, for one write.
@@ -30,7 +30,7 @@ func (l load) request() []byte {
 	if l.post > 0 {
 		method, extra = "POST", "Content-Type: application/json\r\nContent-Length: "+strconv.Itoa(l.post)+"\r\n"
 	}
-	if l.prove {
+	if l.authorize {
 		extra += "Authorization: " + authorization + "\r\n"
 	}
 	head := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench/1\r\nAccept: application/json\r\nX-Request-Id: 8d7c1a52-0000-4000-8000-000000000000\r\n%s\r\n",
@@ -91,7 +91,7 @@ func (c *caller) call() error {
 		return fmt.Errorf("read the answer: %w", err)
 	}
 	if !bytes.Equal(c.got, c.want) {
-		return errors.New("the answer is another one")
+		return errors.New("the response body differs")
 	}
 	return nil
 }
@@ -154,7 +154,8 @@ func (l load) run(ctx context.Context, warm, measure time.Duration, sample func(
 }
 
 // window waits for the warm-up and the measurement.
-func window(ctx context.Context, warm, measure time.Duration, sample func() error, measured *atomic.Bool, calls *atomic.Int64) (n int64, elapsed time.Duration, err error) {
+func window(ctx context.Context, warm, measure time.Duration, sample func() error, measured *atomic.Bool, calls *atomic.Int64) (n int64,
+	elapsed time.Duration, err error) {
 	pause(ctx, warm)
 	if err := sample(); err != nil {
 		return 0, 0, err

@@ -27,9 +27,9 @@ func Main(ctx context.Context, args []string, out, log io.Writer) error {
 		return upstream(ctx, out)
 	}
 	if len(args) > 1 && args[0] == roleProxy {
-		var j job
+		var j proxyConfig
 		if err := json.Unmarshal([]byte(args[1]), &j); err != nil {
-			return fmt.Errorf("read the proxy's job: %w", err)
+			return fmt.Errorf("read the configuration of the proxy: %w", err)
 		}
 		return proxy(ctx, j)
 	}
@@ -55,9 +55,9 @@ func parse(args []string, log io.Writer) (opts Options, list []Scenario, err err
 	flags.IntVar(&opts.Rounds, "rounds", 3, "rounds of each scenario, of which the median counts")
 	flags.Float64Var(&opts.Scale, "scale", 1, "times the usual time of a run, 2 s")
 	flags.BoolVar(&quick, "quick", false, "one round of a third of the time")
-	flags.StringVar(&only, "only", "", "scenarios to run, with commas; default: all")
+	flags.StringVar(&only, "only", "", "scenarios to run, separated by commas; default: all")
 	flags.StringVar(&opts.Profile, "profile", "", "folder for CPU and allocation profiles of fiso-link")
-	flags.StringVar(&opts.Binary, "fiso-link", "", "a fiso-link to measure in place of the one of this tree")
+	flags.StringVar(&opts.Binary, "fiso-link", "", "a fiso-link to measure instead of the one of this tree")
 	flags.StringVar(&opts.Write, "write", "", "a Markdown file whose lines between <!-- figures --> and <!-- /figures --> are renewed")
 	opts.Command = strings.Join(append([]string{"go run ./e2e/bench link"}, args...), " ")
 	if err := flags.Parse(args); err != nil {
@@ -67,7 +67,7 @@ func parse(args []string, log io.Writer) (opts Options, list []Scenario, err err
 		opts.Rounds, opts.Scale = 1, opts.Scale/3
 	}
 	if opts.Rounds < 1 || opts.Scale <= 0 || flags.NArg() > 0 {
-		return opts, nil, errors.New("usage: rounds and scale are above 0, and there are no arguments")
+		return opts, nil, errors.New("usage: rounds and scale must be above 0, and there are no arguments")
 	}
 	if only == "" {
 		return opts, Scenarios, nil

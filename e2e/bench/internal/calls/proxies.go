@@ -14,8 +14,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// job configures a proxy that is part of the benchmark.
-type job struct {
+// proxyConfig configures a proxy that is part of the benchmark.
+type proxyConfig struct {
 	Kind     string // reverse or floor
 	Listen   string
 	Upstream string
@@ -23,7 +23,7 @@ type job struct {
 }
 
 // proxy runs a proxy until ctx ends.
-func proxy(ctx context.Context, j job) error {
+func proxy(ctx context.Context, j proxyConfig) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", j.Listen)
 	if err != nil {
 		return fmt.Errorf("start the proxy: %w", err)
@@ -36,7 +36,7 @@ func proxy(ctx context.Context, j job) error {
 
 // reverse is the reverse proxy of the Go library as in its documentation, with enough idle
 // connections.
-func reverse(ctx context.Context, l net.Listener, j job) error {
+func reverse(ctx context.Context, l net.Listener, j proxyConfig) error {
 	to := &url.URL{Scheme: "http", Host: j.Upstream}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(!j.RPC)

@@ -10,9 +10,10 @@ import (
 
 // report writes the tables as Markdown.
 func (b *bench) report(out io.Writer, results []*result) {
-	fmt.Fprintf(out, "\n`%s` on %s; rounds: %d; medians; a ratio is the median of the rounds' ratios. Proxy, upstream and load share the cores.\n", b.opts.Command, page.Machine(), b.opts.Rounds)
+	fmt.Fprintf(out, "\n`%s` on %s; rounds: %d; medians; a ratio is the median of the rounds' ratios. Proxy, upstream and load share the cores.\n",
+		b.opts.Command, page.Machine(), b.opts.Rounds)
 	b.goals(out, results)
-	all := []string{fiso, nginx, library, least}
+	all := []string{fiso, nginx, library, floorProxy}
 	b.table(out, results, "calls or events a second", "%.0f", rate, all, func(s Scenario) bool { return s.Kind != idle && s.Name != "paced" })
 	b.table(out, results, "CPU a call or event, µs", "%.1f", spent, all, func(s Scenario) bool { return s.Kind != idle })
 	with := append(all, direct)
@@ -53,7 +54,7 @@ func (g goal) cells(r *result) string {
 	return fmt.Sprintf(g.form, value) + " | " + page.Mark(good, form, g.bound)
 }
 
-// table writes one figure of all contestants, and its ratio for fiso-link.
+// table writes one figure of all candidates, and its ratio for fiso-link.
 func (b *bench) table(out io.Writer, results []*result, title, form string, get func(figures) float64, who []string, has func(Scenario) bool) {
 	var rows strings.Builder
 	for _, r := range results {
@@ -79,7 +80,7 @@ func (b *bench) table(out io.Writer, results []*result, title, form string, get 
 	}
 }
 
-// added writes the latency that each contestant adds to a call on an idle system.
+// added writes the latency that each candidate adds to a call on an idle system.
 func (b *bench) added(out io.Writer, results []*result) {
 	var rows strings.Builder
 	for _, r := range results {
@@ -88,7 +89,7 @@ func (b *bench) added(out io.Writer, results []*result) {
 			continue
 		}
 		fmt.Fprintf(&rows, "| %s |", r.Title)
-		for _, name := range []string{fiso, nginx, library, least} {
+		for _, name := range []string{fiso, nginx, library, floorProxy} {
 			value, ok := r.median(name, p50)
 			if !ok {
 				rows.WriteString(" – |")
@@ -103,10 +104,10 @@ func (b *bench) added(out io.Writer, results []*result) {
 	}
 }
 
-// absent writes which contestants did not take part, and why.
+// absent writes which candidates did not take part, and why.
 func (b *bench) absent(out io.Writer, results []*result) {
 	for _, r := range results {
-		for _, name := range r.contestants() {
+		for _, name := range r.candidates() {
 			if why := b.missing[r.Name+name]; why != "" {
 				fmt.Fprintf(out, "\n%s without %s: %s.\n", r.Title, name, why)
 			}

@@ -62,7 +62,7 @@ func echo(_ any, s grpc.ServerStream) error {
 	called, _ := grpc.MethodFromServerStream(s)
 	md, _ := metadata.FromIncomingContext(s.Context())
 	if got := md.Get("authorization"); len(got) != 1 || got[0] != authorization || called != method {
-		return status.Error(codes.Unauthenticated, "it came otherwise than it should")
+		return status.Error(codes.Unauthenticated, "missing credential or wrong method")
 	}
 	for {
 		var b []byte
@@ -86,7 +86,7 @@ func (l load) rpcs(ctx context.Context, warm, measure time.Duration, sample func
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	name, md := prefix+method, metadata.MD{}
-	if l.prove {
+	if l.authorize {
 		name, md = method, metadata.Pairs("authorization", authorization)
 	}
 	var measured atomic.Bool
@@ -96,7 +96,8 @@ func (l load) rpcs(ctx context.Context, warm, measure time.Duration, sample func
 	var calling sync.WaitGroup
 	var conns []*grpc.ClientConn
 	for range min(connections, l.conns) {
-		c, err := grpc.NewClient("passthrough:///"+l.addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodecV2(raw{})))
+		c, err := grpc.NewClient("passthrough:///"+l.addr, grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithDefaultCallOptions(grpc.ForceCodecV2(raw{})))
 		if err != nil {
 			return 0, nil, 0, fmt.Errorf("connect: %w", err)
 		}
@@ -136,7 +137,7 @@ func repeat(ctx context.Context, c *grpc.ClientConn, name string, size int, meas
 		case err != nil:
 			return nil, fmt.Errorf("call: %w", err)
 		case len(out) != size:
-			return nil, errors.New("the answer is another one")
+			return nil, errors.New("the response body differs")
 		case keep:
 			took = append(took, time.Since(began))
 			calls.Add(1)

@@ -18,10 +18,10 @@ import (
 )
 
 const (
-	warming   = 500 * time.Millisecond
-	measuring = 2 * time.Second
-	settling  = time.Second // for memory to settle, once connections are idle
-	longest   = 30 * time.Second
+	warming    = 500 * time.Millisecond
+	measuring  = 2 * time.Second
+	settling   = time.Second // for memory to settle, once connections are idle
+	runTimeout = 30 * time.Second
 )
 
 // bench is one run of the benchmark.
@@ -32,7 +32,7 @@ type bench struct {
 	running     string // current scenario
 	upstream    addresses
 	log         io.Writer
-	missing     map[string]string // reason why a contestant could not take part, by scenario and name
+	missing     map[string]string // reason why a candidate could not take part, by scenario and name
 }
 
 func run(ctx context.Context, opts Options, list []Scenario, out, log io.Writer) (err error) {
@@ -78,7 +78,7 @@ func (b *bench) build(ctx context.Context) error {
 		return process.Build(ctx, b.fiso, process.Link)
 	}
 	if err := os.MkdirAll(b.opts.Profile, 0o755); err != nil {
-		return fmt.Errorf("make a folder for the profiles: %w", err)
+		return fmt.Errorf("create a directory for the profiles: %w", err)
 	}
 	return process.Build(ctx, b.fiso, "github.com/lsm/fiso/e2e/bench/profiled/link")
 }
@@ -87,13 +87,13 @@ func (b *bench) build(ctx context.Context) error {
 func (b *bench) all(ctx context.Context, list []Scenario) (results []*result, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	said, out := io.Pipe()
+	output, out := io.Pipe()
 	up, err := process.Start(ctx, out, nil, b.self, roleUpstream)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, up.Stop(ctx)) }()
-	if err := json.NewDecoder(bufio.NewReader(said)).Decode(&b.upstream); err != nil {
+	if err := json.NewDecoder(bufio.NewReader(output)).Decode(&b.upstream); err != nil {
 		return nil, fmt.Errorf("start the upstream: %w", err)
 	}
 	for _, s := range list {
@@ -108,9 +108,9 @@ func (b *bench) all(ctx context.Context, list []Scenario) (results []*result, er
 	return results, nil
 }
 
-// round runs every contestant once, in a different order each time.
+// round runs every candidate once, in a different order each time.
 func (b *bench) round(ctx context.Context, r *result, round int) error {
-	names := r.contestants()
+	names := r.candidates()
 	first := round % len(names)
 	b.running = r.Name
 	for _, name := range slices.Concat(names[first:], names[:first]) {
@@ -128,11 +128,11 @@ func (b *bench) round(ctx context.Context, r *result, round int) error {
 	return nil
 }
 
-// one runs one contestant once.
+// one runs one candidate once.
 func (b *bench) one(ctx context.Context, s Scenario, name string) (f figures, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, longest, errors.New("it is stuck"))
+	ctx, cancel := context.WithTimeoutCause(ctx, runTimeout, errors.New("the run timed out"))
 	defer cancel()
-	l := load{addr: b.upstream.HTTP, path: s.Path, post: s.Post, size: s.Size, conns: s.Conns, prove: true}
+	l := load{addr: b.upstream.HTTP, path: s.Path, post: s.Post, size: s.Size, conns: s.Conns, authorize: true}
 	if s.Kind == rpc {
 		l.addr = b.upstream.GRPC
 	}
@@ -143,10 +143,10 @@ func (b *bench) one(ctx context.Context, s Scenario, name string) (f figures, er
 	if err != nil {
 		return f, err
 	}
-	l.addr, l.path, l.prove = at.listen, prefix+s.Path, false
+	l.addr, l.path, l.authorize = at.listen, prefix+s.Path, false
 	if f, err = s.measure(ctx, l, b.opts.Scale, p); err != nil {
 		p.Kill()
-		return f, fmt.Errorf("%w\n%s", err, p.Said())
+		return f, fmt.Errorf("%w\n%s", err, p.Output())
 	}
 	return f, p.Stop(ctx)
 }
@@ -158,7 +158,7 @@ func (s Scenario) measure(ctx context.Context, l load, scale float64, p *process
 		if p == nil {
 			return nil
 		}
-		cpu, resident, err := p.Family()
+		cpu, resident, err := p.Tree()
 		spent, f.resident = append(spent, cpu), resident
 		return err
 	}
@@ -177,7 +177,7 @@ func (s Scenario) measure(ctx context.Context, l load, scale float64, p *process
 		return f, err
 	}
 	if n == 0 {
-		return f, errors.New("nothing came")
+		return f, errors.New("no call or event was counted")
 	}
 	f.rate = float64(n) / elapsed.Seconds()
 	if p != nil {

@@ -32,14 +32,14 @@ var Scenarios = []Scenario{
 	{Name: "idle", Title: "1,000 idle connections", Kind: idle, Path: "/api/v2/small", Conns: 1000, Size: 1 << 10},
 }
 
-// contestants returns the contestants of the scenario. There is no floor for HTTP/2, which
+// candidates returns the candidates of the scenario. There is no floor for HTTP/2, which
 // fasthttp does not support.
-func (s Scenario) contestants() []string {
+func (s Scenario) candidates() []string {
 	switch s.Kind {
 	case rpc:
 		return []string{fiso, nginx, library, direct}
 	case idle:
-		return []string{fiso, nginx, library, least}
+		return []string{fiso, nginx, library, floorProxy}
 	}
-	return []string{fiso, nginx, library, least, direct}
+	return []string{fiso, nginx, library, floorProxy, direct}
 }

@@ -29,7 +29,7 @@ func upstream(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	if err := json.NewEncoder(out).Encode(addresses{l.Addr().String(), rpc}); err != nil {
-		return fmt.Errorf("say where the upstream is: %w", err)
+		return fmt.Errorf("write the addresses of the upstream: %w", err)
 	}
 	for {
 		c, err := l.Accept()
@@ -63,7 +63,7 @@ func serve(c net.Conn) {
 	defer c.Close() //nolint:errcheck // the connection is over
 	in := bufio.NewReaderSize(c, 8<<10)
 	for {
-		path, length, proven, err := readHead(in)
+		path, length, authorized, err := readHead(in)
 		if err != nil {
 			return
 		}
@@ -72,7 +72,7 @@ func serve(c net.Conn) {
 		}
 		reply := answers[path]
 		switch {
-		case !proven:
+		case !authorized:
 			reply = []byte("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
 		case path == "/api/v2/events":
 			events(c, 0)
@@ -90,7 +90,7 @@ func serve(c net.Conn) {
 }
 
 // readHead parses only the needed parts of a request head.
-func readHead(in *bufio.Reader) (path string, length int, proven bool, err error) {
+func readHead(in *bufio.Reader) (path string, length int, authorized bool, err error) {
 	for first := true; ; first = false {
 		line, err := in.ReadSlice('\n')
 		if err != nil {
@@ -103,13 +103,13 @@ func readHead(in *bufio.Reader) (path string, length int, proven bool, err error
 			target, _, _ := bytes.Cut(rest, []byte(" "))
 			path = string(target)
 		case len(line) == 0:
-			return path, length, proven, nil
+			return path, length, authorized, nil
 		case len(name) == 14 && bytes.EqualFold(name, []byte("content-length")):
 			if length, err = strconv.Atoi(string(value)); err != nil {
 				return "", 0, false, err
 			}
 		case len(name) == 13 && bytes.EqualFold(name, []byte("authorization")):
-			proven = string(value) == authorization
+			authorized = string(value) == authorization
 		}
 	}
 }

@@ -17,14 +17,14 @@ const (
 // wanted are the fields that the transform and the filter use.
 var wanted = []string{"legacy_id", "order_status", "region"}
 
-// shaper turns records into CloudEvents. It is for one goroutine.
-type shaper struct {
+// transformer turns records into CloudEvents. It is for one goroutine.
+type transformer struct {
 	raw      [3][]byte
 	id, when []byte
 }
 
 // read extracts the fields, id and time of a record; false if the filter drops it.
-func (s *shaper) read(r *kgo.Record, filter bool) (bool, error) {
+func (s *transformer) read(r *kgo.Record, filter bool) (bool, error) {
 	names := wanted
 	if !filter {
 		names = wanted[:2]
@@ -47,7 +47,7 @@ func appendID(b []byte, r *kgo.Record) []byte {
 }
 
 // appendData appends the output of the transform.
-func (s *shaper) appendData(b []byte) []byte {
+func (s *transformer) appendData(b []byte) []byte {
 	b = append(append(b, `{"order_id":`...), s.raw[0]...)
 	b = append(append(b, `,"timestamp":"`...), s.when...)
 	b = append(append(b, `","status":`...), s.raw[1]...)
@@ -55,7 +55,7 @@ func (s *shaper) appendData(b []byte) []byte {
 }
 
 // appendEvent appends the whole event.
-func (s *shaper) appendEvent(b []byte, r *kgo.Record) []byte {
+func (s *transformer) appendEvent(b []byte, r *kgo.Record) []byte {
 	b = append(append(b, `{"specversion":"1.0","id":"`...), s.id...)
 	b = append(b, `","source":"`+source+`","type":"`+kind+`","subject":"`...)
 	b = append(b, r.Key...)
@@ -64,7 +64,7 @@ func (s *shaper) appendEvent(b []byte, r *kgo.Record) []byte {
 }
 
 // headers sets the headers of binary mode with the given prefix.
-func (s *shaper) headers(r *kgo.Record, prefix string, set func(name string, value []byte)) {
+func (s *transformer) headers(r *kgo.Record, prefix string, set func(name string, value []byte)) {
 	set(prefix+"specversion", []byte("1.0"))
 	set(prefix+"id", s.id)
 	set(prefix+"source", []byte(source))

@@ -40,7 +40,7 @@ type Config struct {
 
 // sink delivers records. It marks each record done in its batch after delivery.
 type sink interface {
-	take(ctx context.Context, b *batch, records []*kgo.Record) error
+	deliver(ctx context.Context, b *batch, records []*kgo.Record) error
 	io.Closer
 }
 
@@ -117,7 +117,7 @@ func poll(ctx context.Context, cl *kgo.Client, s sink, done chan<- *batch) error
 		for iter := range fetches.RecordsAll() {
 			b.all = append(b.all, iter)
 		}
-		if err := s.take(ctx, b, b.all); err != nil {
+		if err := s.deliver(ctx, b, b.all); err != nil {
 			return err
 		}
 	}

@@ -26,16 +26,17 @@ func TestFields_findsRawMembers(t *testing.T) {
 	}
 }
 
-func TestFields_refusesWhatLacksThem(t *testing.T) {
-	for _, in := range []string{``, `1`, `{`, `{}`, `{"a"`, `{"a":`, `{"a":1`, `{"a":1}`, `{"a":1,`, `{"a":{"b":1}`, `{a:1}`, `{"a" 1}`, `{"a":"`, `{"a":["}`, `{"x":"y`} {
+func TestFields_refusesIncompleteObjects(t *testing.T) {
+	for _, in := range []string{``, `1`, `{`, `{}`, `{"a"`, `{"a":`, `{"a":1`, `{"a":1}`, `{"a":1,`, `{"a":{"b":1}`, `{a:1}`, `{"a" 1}`, `{"a":"`,
+		`{"a":["}`, `{"x":"y`} {
 		if err := fields([]byte(in), []string{"a", "b"}, make([][]byte, 2)); err == nil {
-			t.Errorf("%s was taken", in)
+			t.Errorf("%s was accepted", in)
 		}
 	}
 }
 
-func TestShaper_makesTheEventOfTheFlow(t *testing.T) {
-	var s shaper
+func TestTransformer_makesTheEventOfTheFlow(t *testing.T) {
+	var s transformer
 	r := &kgo.Record{Topic: "orders", Partition: 3, Offset: 42, Key: []byte("c-1"), Timestamp: time.UnixMilli(1_700_000_000_120),
 		Value: []byte(`{"legacy_id":"o-1","region":"us","order_status":"PAID"}`)}
 	if keep, err := s.read(r, false); err != nil || !keep {
@@ -50,7 +51,7 @@ func TestShaper_makesTheEventOfTheFlow(t *testing.T) {
 		t.Error("the filter let another region through")
 	}
 	var out strings.Builder
-	if err := (&lines{w: &out}).take(t.Context(), countdown(1), []*kgo.Record{r}); err != nil || out.String() != want+"\n" {
+	if err := (&lines{w: &out}).deliver(t.Context(), countdown(1), []*kgo.Record{r}); err != nil || out.String() != want+"\n" {
 		t.Errorf("wrote %q, %v", out.String(), err)
 	}
 }
@@ -61,7 +62,7 @@ func countdown(n int64) *batch {
 	return b
 }
 
-func TestBatch_isOverWithItsLastRecord(t *testing.T) {
+func TestBatch_isDoneAfterItsLastRecord(t *testing.T) {
 	b := countdown(3)
 	b.done(2)
 	select {

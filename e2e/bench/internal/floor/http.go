@@ -11,20 +11,20 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// mostInBatch limits the events of one POST in batch mode.
-const mostInBatch = 100
+// maxBatch limits the events of one POST in batch mode.
+const maxBatch = 100
 
 // poster distributes records to workers by key, so that each key stays in order, and posts them.
 type poster struct {
 	cfg     Config
 	client  *fasthttp.HostClient
-	workers []chan todo
-	shared  chan todo // one queue for all workers, if order does not matter
+	workers []chan queued
+	shared  chan queued // one queue for all workers, if order does not matter
 	running sync.WaitGroup
 	fail    func(error)
 }
 
-type todo struct {
+type queued struct {
 	r *kgo.Record
 	b *batch
 }
@@ -35,11 +35,11 @@ func newPoster(cfg Config, fail func(error)) *poster {
 		panic(err) // the benchmark built the URL itself
 	}
 	p := &poster{cfg: cfg, fail: fail, client: &fasthttp.HostClient{Addr: u.Host, MaxConns: cfg.Workers, MaxIdemponentCallAttempts: 1}}
-	p.shared = make(chan todo, 4*mostInBatch)
+	p.shared = make(chan queued, 4*maxBatch)
 	for range cfg.Workers {
 		c := p.shared
 		if !cfg.Unordered {
-			c = make(chan todo, 4*mostInBatch)
+			c = make(chan queued, 4*maxBatch)
 		}
 		p.workers = append(p.workers, c)
 		p.running.Go(func() { p.work(c) })
@@ -49,10 +49,10 @@ func newPoster(cfg Config, fail func(error)) *poster {
 
 var seed = maphash.MakeSeed()
 
-func (p *poster) take(ctx context.Context, b *batch, records []*kgo.Record) error {
+func (p *poster) deliver(ctx context.Context, b *batch, records []*kgo.Record) error {
 	for _, r := range records {
 		select {
-		case p.workers[maphash.Bytes(seed, r.Key)%uint64(len(p.workers))] <- todo{r, b}:
+		case p.workers[maphash.Bytes(seed, r.Key)%uint64(len(p.workers))] <- queued{r, b}:
 		case <-ctx.Done():
 			return nil
 		}
@@ -72,7 +72,7 @@ func (p *poster) Close() error {
 	return nil
 }
 
-func (p *poster) work(c <-chan todo) {
+func (p *poster) work(c <-chan queued) {
 	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
 	defer fasthttp.ReleaseRequest(req)
 	defer fasthttp.ReleaseResponse(resp)
@@ -83,7 +83,7 @@ func (p *poster) work(c <-chan todo) {
 	switch p.cfg.Mode {
 	case Batch:
 		req.Header.SetContentType("application/cloudevents-batch+json; charset=utf-8")
-		step = func(t todo) error { return w.many(t, c) }
+		step = func(t queued) error { return w.many(t, c) }
 	case Binary:
 		req.Header.SetContentType("application/json")
 	default:
@@ -100,27 +100,27 @@ func (p *poster) work(c <-chan todo) {
 // worker posts records. It reuses its buffers.
 type worker struct {
 	*poster
-	req   *fasthttp.Request
-	resp  *fasthttp.Response
-	shape shaper
-	buf   []byte
-	group []todo
+	req       *fasthttp.Request
+	resp      *fasthttp.Response
+	transform transformer
+	buf       []byte
+	group     []queued
 }
 
 // one posts one event.
-func (w *worker) one(t todo) error {
-	keep, err := w.shape.read(t.r, w.cfg.Filter)
+func (w *worker) one(t queued) error {
+	keep, err := w.transform.read(t.r, w.cfg.Filter)
 	if err != nil {
 		return err
 	}
 	if keep {
 		if w.cfg.Mode == Binary {
-			w.buf = w.shape.appendData(w.buf[:0])
-			w.shape.headers(t.r, "ce-", w.req.Header.SetBytesV)
+			w.buf = w.transform.appendData(w.buf[:0])
+			w.transform.headers(t.r, "ce-", w.req.Header.SetBytesV)
 		} else {
-			w.buf = w.shape.appendEvent(w.buf[:0], t.r)
+			w.buf = w.transform.appendEvent(w.buf[:0], t.r)
 		}
-		w.req.Header.SetBytesV("Idempotency-Key", w.shape.id)
+		w.req.Header.SetBytesV("Idempotency-Key", w.transform.id)
 		if err := w.post(); err != nil {
 			return err
 		}
@@ -130,10 +130,10 @@ func (w *worker) one(t todo) error {
 }
 
 // many posts the waiting events, up to mostInBatch, in one request.
-func (w *worker) many(t todo, c <-chan todo) error {
+func (w *worker) many(t queued, c <-chan queued) error {
 	w.buf, w.group = append(w.buf[:0], '['), w.group[:0]
 	for more := true; more; {
-		keep, err := w.shape.read(t.r, w.cfg.Filter)
+		keep, err := w.transform.read(t.r, w.cfg.Filter)
 		if err != nil {
 			return err
 		}
@@ -141,10 +141,10 @@ func (w *worker) many(t todo, c <-chan todo) error {
 			if len(w.group) > 0 {
 				w.buf = append(w.buf, ',')
 			}
-			w.buf = w.shape.appendEvent(w.buf, t.r)
+			w.buf = w.transform.appendEvent(w.buf, t.r)
 		}
 		w.group = append(w.group, t)
-		if len(w.group) == mostInBatch {
+		if len(w.group) == maxBatch {
 			break
 		}
 		select {

@@ -10,21 +10,21 @@ import (
 
 // lines writes events as lines, one write per fetch.
 type lines struct {
-	w      io.Writer
-	shape  shaper
-	buf    []byte
-	filter bool
+	w         io.Writer
+	transform transformer
+	buf       []byte
+	filter    bool
 }
 
-func (l *lines) take(_ context.Context, b *batch, records []*kgo.Record) error {
+func (l *lines) deliver(_ context.Context, b *batch, records []*kgo.Record) error {
 	l.buf = l.buf[:0]
 	for _, r := range records {
-		keep, err := l.shape.read(r, l.filter)
+		keep, err := l.transform.read(r, l.filter)
 		if err != nil {
 			return err
 		}
 		if keep {
-			l.buf = append(l.shape.appendEvent(l.buf, r), '\n')
+			l.buf = append(l.transform.appendEvent(l.buf, r), '\n')
 		}
 	}
 	if _, err := l.w.Write(l.buf); err != nil {
@@ -38,14 +38,14 @@ func (l *lines) Close() error { return nil }
 
 // topic writes events to a topic in binary mode.
 type topic struct {
-	cl     *kgo.Client
-	to     string
-	shape  shaper
-	filter bool
-	fail   func(error)
+	cl        *kgo.Client
+	to        string
+	transform transformer
+	filter    bool
+	fail      func(error)
 }
 
-func (t *topic) take(_ context.Context, b *batch, records []*kgo.Record) error {
+func (t *topic) deliver(_ context.Context, b *batch, records []*kgo.Record) error {
 	promise := func(_ *kgo.Record, err error) {
 		if err != nil {
 			t.fail(fmt.Errorf("floor: produce: %w", err))
@@ -54,7 +54,7 @@ func (t *topic) take(_ context.Context, b *batch, records []*kgo.Record) error {
 		b.done(1)
 	}
 	for _, r := range records {
-		keep, err := t.shape.read(r, t.filter)
+		keep, err := t.transform.read(r, t.filter)
 		if err != nil {
 			return err
 		}
@@ -64,9 +64,9 @@ func (t *topic) take(_ context.Context, b *batch, records []*kgo.Record) error {
 		}
 		out := &kgo.Record{Topic: t.to, Key: r.Key, Timestamp: r.Timestamp, Headers: make([]kgo.RecordHeader, 0, 8)}
 		// One allocation per record: the bytes outlive this call.
-		buf := t.shape.appendData(make([]byte, 0, 256))
+		buf := t.transform.appendData(make([]byte, 0, 256))
 		out.Value = buf[:len(buf):len(buf)]
-		t.shape.headers(r, "ce_", func(name string, value []byte) {
+		t.transform.headers(r, "ce_", func(name string, value []byte) {
 			at := len(buf)
 			buf = append(buf, value...)
 			out.Headers = append(out.Headers, kgo.RecordHeader{Key: name, Value: buf[at:len(buf):len(buf)]})

@@ -18,14 +18,14 @@ func TestTemplates_areValidFlows(t *testing.T) {
 	}
 }
 
-func TestParse_saysWhatItWants(t *testing.T) {
+func TestParse_reportsInvalidFlags(t *testing.T) {
 	o, err := parse([]string{"--counts", "1,20", "--sources", "http"}, &bytes.Buffer{})
 	if err != nil || len(o.counts) != 2 || o.counts[1] != 20 || len(o.sources) != 1 || o.command != "go run ./e2e/bench flows --counts 1,20 --sources http" {
 		t.Errorf("%+v, %v", o, err)
 	}
 	for want, args := range map[string][]string{
-		`--counts: "0" is no number of flows`:                 {"--counts", "0"},
-		`--counts: "x" is no number of flows`:                 {"--counts", "1,x"},
+		`--counts: "0" is not a number of flows`:              {"--counts", "0"},
+		`--counts: "x" is not a number of flows`:              {"--counts", "1,x"},
 		`--sources: "grpc" is not known; write kafka or http`: {"--sources", "grpc"},
 		"flag provided but not defined: -what":                {"--what"},
 	} {
@@ -35,7 +35,7 @@ func TestParse_saysWhatItWants(t *testing.T) {
 	}
 }
 
-func TestReport_isARowForEachProcess(t *testing.T) {
+func TestReport_hasARowForEachProcess(t *testing.T) {
 	var out bytes.Buffer
 	report(&out, options{command: "go run it"}, []figures{{
 		source: "kafka", flows: 500, ready: 2500 * time.Millisecond, resident: 200 << 20, cores: 0.125, collections: 20.4,

@@ -39,7 +39,7 @@ func Main(ctx context.Context, args []string, out, log io.Writer) error {
 		return fmt.Errorf("create a working directory: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // a temporary directory
-	a := &arena{options: o, dir: dir}
+	a := &bench{options: o, dir: dir}
 	defer a.close() // also if open fails after it started the broker
 	if err := a.open(ctx); err != nil {
 		return err
@@ -63,10 +63,10 @@ func parse(args []string, log io.Writer) (o options, err error) {
 	flags := flag.NewFlagSet("bench flows", flag.ContinueOnError)
 	flags.SetOutput(log)
 	var counts, sources string
-	flags.StringVar(&counts, "counts", "1,100,500,1000", "how many flows, with commas")
-	flags.StringVar(&sources, "sources", "kafka,http", "types of sources, with commas")
-	flags.DurationVar(&o.rest, "rest", 20*time.Second, "how long the process is measured at rest")
-	flags.StringVar(&o.binary, "fiso-flow", "", "a fiso-flow to measure in place of the one of this tree")
+	flags.StringVar(&counts, "counts", "1,100,500,1000", "numbers of flows, separated by commas")
+	flags.StringVar(&sources, "sources", "kafka,http", "types of sources, separated by commas")
+	flags.DurationVar(&o.rest, "rest", 20*time.Second, "how long the idle process is measured")
+	flags.StringVar(&o.binary, "fiso-flow", "", "a fiso-flow to measure instead of the one of this tree")
 	o.command = strings.Join(append([]string{"go run ./e2e/bench flows"}, args...), " ")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -74,7 +74,7 @@ func parse(args []string, log io.Writer) (o options, err error) {
 	for _, text := range strings.Split(counts, ",") {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 {
-			return o, fmt.Errorf("--counts: %q is no number of flows", text)
+			return o, fmt.Errorf("--counts: %q is not a number of flows", text)
 		}
 		o.counts = append(o.counts, n)
 	}

@@ -10,7 +10,7 @@ import (
 func TestRenew_putsFiguresBetweenTheMarks(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "B.md")
 	if _, err := Open(file); err == nil {
-		t.Error("a file that is not there was taken")
+		t.Error("a file that is not there was accepted")
 	}
 	for text, want := range map[string]string{
 		"a\n<!-- figures -->\nold\n<!-- /figures -->\nb\n": "a\n<!-- figures -->\nnew\n<!-- /figures -->\nb\n",

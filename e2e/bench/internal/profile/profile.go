@@ -12,11 +12,11 @@ import (
 func Begin(name string) (end func(), err error) {
 	cpu, err := os.Create(name + ".cpu.pprof")
 	if err != nil {
-		return nil, fmt.Errorf("make a file for the profile: %w", err)
+		return nil, fmt.Errorf("create a profile file: %w", err)
 	}
 	if err := pprof.StartCPUProfile(cpu); err != nil {
 		_ = cpu.Close() // it is empty
-		return nil, fmt.Errorf("begin the profile: %w", err)
+		return nil, fmt.Errorf("start the profile: %w", err)
 	}
 	return func() {
 		pprof.StopCPUProfile()

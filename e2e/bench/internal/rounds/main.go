@@ -12,7 +12,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/lsm/fiso/e2e/bench/internal/arena"
+	"github.com/lsm/fiso/e2e/bench/internal/fixture"
 	"github.com/lsm/fiso/e2e/bench/internal/floor"
 )
 
@@ -36,7 +36,7 @@ type Options struct {
 // Main runs the command.
 func Main(ctx context.Context, args []string, out, log io.Writer) error {
 	if len(args) > 0 && args[0] == RoleBroker {
-		return arena.Broker(ctx, out)
+		return fixture.Broker(ctx, out)
 	}
 	if len(args) > 1 && args[0] == roleFloor {
 		var cfg floor.Config
@@ -62,9 +62,9 @@ func parse(args []string, log io.Writer) (opts Options, list []Scenario, err err
 	flags.IntVar(&opts.Rounds, "rounds", 3, "rounds of each scenario, of which the median counts")
 	flags.Float64Var(&opts.Scale, "scale", 1, "times the usual number of events")
 	flags.BoolVar(&quick, "quick", false, "one round of a third of the events")
-	flags.StringVar(&only, "only", "", "scenarios to run, with commas; default: all")
+	flags.StringVar(&only, "only", "", "scenarios to run, separated by commas; default: all")
 	flags.StringVar(&opts.Profile, "profile", "", "folder for CPU and allocation profiles of fiso-flow")
-	flags.StringVar(&opts.Binary, "fiso-flow", "", "a fiso-flow to measure in place of the one of this tree")
+	flags.StringVar(&opts.Binary, "fiso-flow", "", "a fiso-flow to measure instead of the one of this tree")
 	flags.StringVar(&opts.Write, "write", "", "a Markdown file whose lines between <!-- figures --> and <!-- /figures --> are renewed")
 	opts.Command = strings.Join(append([]string{"go run ./e2e/bench"}, args...), " ")
 	if err := flags.Parse(args); err != nil {
@@ -74,7 +74,7 @@ func parse(args []string, log io.Writer) (opts Options, list []Scenario, err err
 		opts.Rounds, opts.Scale = 1, opts.Scale/3
 	}
 	if opts.Rounds < 1 || opts.Scale <= 0 || flags.NArg() > 0 {
-		return opts, nil, fmt.Errorf("usage: rounds and scale are above 0, and there are no arguments")
+		return opts, nil, fmt.Errorf("usage: rounds and scale must be above 0, and there are no arguments")
 	}
 	if only == "" {
 		return opts, Scenarios, nil

@@ -19,12 +19,12 @@ func mallocs(ctx context.Context, addr string) (float64, error) {
 	}
 	resp, err := (&http.Client{Timeout: 10 * time.Second}).Do(req)
 	if err != nil {
-		return 0, fmt.Errorf("ask for metrics: %w", err)
+		return 0, fmt.Errorf("get metrics: %w", err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // only read
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return 0, fmt.Errorf("ask for metrics: %w", err)
+		return 0, fmt.Errorf("get metrics: %w", err)
 	}
 	return parseMallocs(string(text))
 }

@@ -63,7 +63,8 @@ func p99(f figures) float64    { return float64(f.P99) / float64(time.Millisecon
 
 // report writes the tables as Markdown.
 func report(out io.Writer, opts Options, results []result) {
-	fmt.Fprintf(out, "\n`%s` on %s; rounds: %d; fiso-flow / floor, medians; a ratio is the median of the rounds' ratios.\n\n", opts.Command, page.Machine(), opts.Rounds)
+	fmt.Fprintf(out, "\n`%s` on %s; rounds: %d; fiso-flow / floor, medians; a ratio is the median of the rounds' ratios.\n\n", opts.Command,
+		page.Machine(), opts.Rounds)
 	fmt.Fprintln(out, "| scenario | events | events/s | ratio | goal | CPU an event, µs | ratio | goal |")
 	fmt.Fprintln(out, "|---|--:|--:|--:|--:|--:|--:|--:|")
 	for _, r := range results {

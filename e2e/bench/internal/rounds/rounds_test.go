@@ -21,7 +21,7 @@ func TestScenarios_areValidFlows(t *testing.T) {
 	}
 }
 
-func TestParse_saysWhichScenariosThereAre(t *testing.T) {
+func TestParse_namesTheKnownScenarios(t *testing.T) {
 	if _, list, err := parse([]string{"--only", "post,slow", "--quick"}, &bytes.Buffer{}); err != nil || len(list) != 2 {
 		t.Error(list, err)
 	}
@@ -30,21 +30,21 @@ func TestParse_saysWhichScenariosThereAre(t *testing.T) {
 	}
 	for _, args := range [][]string{{"--rounds", "0"}, {"--scale", "-1"}, {"more"}, {"--what"}} {
 		if _, _, err := parse(args, &bytes.Buffer{}); err == nil {
-			t.Errorf("%v was taken", args)
+			t.Errorf("%v was accepted", args)
 		}
 	}
 }
 
-func TestMallocs_areRead(t *testing.T) {
+func TestMallocs_areParsed(t *testing.T) {
 	if n, err := parseMallocs("# HELP\ngo_memstats_mallocs_total 1.5e+06\n"); err != nil || n != 1.5e6 {
 		t.Error(n, err)
 	}
 	if _, err := parseMallocs(""); err == nil {
-		t.Error("no count was taken")
+		t.Error("no count was accepted")
 	}
 }
 
-func TestReport_isOfMediansOfRounds(t *testing.T) {
+func TestReport_showsMediansOfRounds(t *testing.T) {
 	r := result{Scenario: Scenarios[1]}
 	for _, x := range []float64{1, 3, 2} {
 		r.add("floor", figures{Rate: 1000 * x, CPU: 10 * time.Microsecond, Sum: 1})
@@ -70,6 +70,6 @@ func TestReport_isOfMediansOfRounds(t *testing.T) {
 	}
 	r.fiso[2].Sum = 2
 	if r.same() == nil {
-		t.Error("other events went unseen")
+		t.Error("different events were not reported")
 	}
 }

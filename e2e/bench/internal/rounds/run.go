@@ -13,14 +13,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lsm/fiso/e2e/bench/internal/arena"
+	"github.com/lsm/fiso/e2e/bench/internal/fixture"
 	"github.com/lsm/fiso/e2e/bench/internal/floor"
 	"github.com/lsm/fiso/e2e/bench/internal/page"
 	"github.com/lsm/fiso/e2e/internal/process"
 )
 
-// longest is how long a run may take before it counts as stuck.
-const longest = 30 * time.Second
+// runTimeout is how long a run may take before it counts as stuck.
+const runTimeout = 30 * time.Second
 
 // bench is one run of the benchmark.
 type bench struct {
@@ -29,7 +29,7 @@ type bench struct {
 	self    string // path of this program
 	fiso    string // path of fiso-flow
 	brokers []string
-	sink    *arena.Sink
+	sink    *fixture.Sink
 	log     io.Writer
 	groups  int
 }
@@ -52,7 +52,7 @@ func run(ctx context.Context, opts Options, list []Scenario, out, log io.Writer)
 	if err := b.build(ctx); err != nil {
 		return err
 	}
-	if b.sink, err = arena.NewSink(ctx); err != nil {
+	if b.sink, err = fixture.NewSink(ctx); err != nil {
 		return err
 	}
 	defer b.sink.Close() //nolint:errcheck // nothing sends any more
@@ -81,7 +81,7 @@ func (b *bench) build(ctx context.Context) error {
 	if b.opts.Profile != "" {
 		pkg = "github.com/lsm/fiso/e2e/bench/profiled/flow"
 		if err := os.MkdirAll(b.opts.Profile, 0o755); err != nil {
-			return fmt.Errorf("make a folder for the profiles: %w", err)
+			return fmt.Errorf("create a directory for the profiles: %w", err)
 		}
 	}
 	if b.fiso != "" {
@@ -106,10 +106,10 @@ func (b *bench) scenario(ctx context.Context, s Scenario) (r result, err error) 
 	if err := json.NewDecoder(bufio.NewReader(addresses)).Decode(&b.brokers); err != nil {
 		return r, fmt.Errorf("start the broker: %w", err)
 	}
-	if err := arena.Produce(ctx, b.brokers, s.Records); err != nil {
+	if err := fixture.Produce(ctx, b.brokers, s.Records); err != nil {
 		return r, err
 	}
-	if err := arena.Read(ctx, b.brokers, s.Records); err != nil {
+	if err := fixture.Read(ctx, b.brokers, s.Records); err != nil {
 		return r, err
 	}
 	for round := range b.opts.Rounds {
@@ -136,7 +136,7 @@ func (b *bench) scenario(ctx context.Context, s Scenario) (r result, err error) 
 
 // side runs one side once.
 func (b *bench) side(ctx context.Context, s Scenario, side string) (f figures, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, longest, errors.New("it is stuck"))
+	ctx, cancel := context.WithTimeoutCause(ctx, runTimeout, errors.New("the run timed out"))
 	defer cancel()
 	b.groups++
 	p := place{brokers: b.brokers, topic: s.Records.Topic(), group: fmt.Sprintf("group-%d", b.groups), url: b.sink.URL}
@@ -148,26 +148,26 @@ func (b *bench) side(ctx context.Context, s Scenario, side string) (f figures, e
 		return f, err
 	}
 	expect := s.Records.Expected()
-	tally := arena.NewTally(s.Records.Count, expect, warmUp(s))
-	b.sink.Begin(tally, s.Delay)
-	back := newCompany(ctx)
-	defer func() { err = errors.Join(err, back.end()) }()
-	out, err := b.witness(back, s, p, tally)
+	counter := fixture.NewCounter(s.Records.Count, expect, warmUp(s))
+	b.sink.Begin(counter, s.Delay)
+	bg := newBackground(ctx)
+	defer func() { err = errors.Join(err, bg.end()) }()
+	out, err := b.startCounting(bg, s, p, counter)
 	if err != nil {
 		return f, err
 	}
-	proc, err := b.contestant(ctx, s, side, p, out)
+	proc, err := b.startSide(ctx, s, side, p, out)
 	if err != nil {
 		return f, err
 	}
-	if f, err = watch(ctx, s, proc, p.metrics, tally); err != nil {
+	if f, err = measure(ctx, s, proc, p.metrics, counter); err != nil {
 		proc.Kill() // the run has already failed
-		return f, fmt.Errorf("%d of %d events arrived: %w\n%s", tally.Count(), expect, err, proc.Said())
+		return f, fmt.Errorf("%d of %d events arrived: %w\n%s", counter.Count(), expect, err, proc.Output())
 	}
 	if err := proc.Stop(ctx); err != nil {
 		return f, err
 	}
-	return f, b.checks(ctx, p, tally)
+	return f, b.checks(ctx, p, counter)
 }
 
 // warmUp returns how many events are not measured: one in twenty.
@@ -178,38 +178,38 @@ func warmUp(s Scenario) int {
 	return s.Records.Count / 20
 }
 
-// witness starts the goroutines that count events outside the HTTP sink or write records during
-// the run. It returns the stdout for the contestant.
-func (b *bench) witness(back *company, s Scenario, p place, tally *arena.Tally) (io.Writer, error) {
+// startCounting starts the goroutines that count events outside the HTTP sink or write records during
+// the run. It returns the stdout for the candidate.
+func (b *bench) startCounting(bg *background, s Scenario, p place, counter *fixture.Counter) (io.Writer, error) {
 	if s.PerSecond > 0 {
-		if err := arena.Create(back.ctx, b.brokers, p.topic, s.Records.Partitions); err != nil {
+		if err := fixture.Create(bg.ctx, b.brokers, p.topic, s.Records.Partitions); err != nil {
 			return nil, err
 		}
-		back.start(func() error {
-			return arena.Pace(back.ctx, b.brokers, p.topic, s.Records, s.PerSecond, tally.Warm, tally.Sent)
+		bg.start(func() error {
+			return fixture.Pace(bg.ctx, b.brokers, p.topic, s.Records, s.PerSecond, counter.Warm, counter.Sent)
 		})
 	}
 	switch s.Mode {
 	case floor.Kafka:
-		if err := arena.Create(back.ctx, b.brokers, p.out, s.Records.Partitions); err != nil {
+		if err := fixture.Create(bg.ctx, b.brokers, p.out, s.Records.Partitions); err != nil {
 			return nil, err
 		}
-		back.start(func() error { return arena.Drain(back.ctx, tally, b.brokers, p.out) })
+		bg.start(func() error { return fixture.Drain(bg.ctx, counter, b.brokers, p.out) })
 	case floor.Stdout:
 		// A real pipe, so that writing has its real cost.
 		r, w, err := os.Pipe()
 		if err != nil {
-			return nil, fmt.Errorf("make a pipe: %w", err)
+			return nil, fmt.Errorf("create a pipe: %w", err)
 		}
-		back.close(w)
-		back.start(func() error { defer r.Close(); return arena.Lines(tally, r) }) //nolint:errcheck // only read
+		bg.close(w)
+		bg.start(func() error { defer r.Close(); return fixture.Lines(counter, r) }) //nolint:errcheck // only read
 		return w, nil
 	}
 	return io.Discard, nil
 }
 
-// contestant starts fiso-flow or the floor.
-func (b *bench) contestant(ctx context.Context, s Scenario, side string, p place, out io.Writer) (*process.Process, error) {
+// startSide starts fiso-flow or the floor.
+func (b *bench) startSide(ctx context.Context, s Scenario, side string, p place, out io.Writer) (*process.Process, error) {
 	if side == "floor" {
 		cfg, err := json.Marshal(s.floor(p))
 		if err != nil {
@@ -230,11 +230,11 @@ func (b *bench) contestant(ctx context.Context, s Scenario, side string, p place
 }
 
 // checks verifies a run after its end.
-func (b *bench) checks(ctx context.Context, p place, tally *arena.Tally) error {
-	if err := tally.Check(); err != nil {
+func (b *bench) checks(ctx context.Context, p place, counter *fixture.Counter) error {
+	if err := counter.Check(); err != nil {
 		return err
 	}
-	lag, err := arena.Lag(ctx, b.brokers, p.group, p.topic)
+	lag, err := fixture.Lag(ctx, b.brokers, p.group, p.topic)
 	if err == nil && lag != 0 {
 		err = fmt.Errorf("%d records of %s were not committed", lag, strings.TrimSpace(p.topic))
 	}

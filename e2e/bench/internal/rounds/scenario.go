@@ -5,15 +5,15 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lsm/fiso/e2e/bench/internal/arena"
+	"github.com/lsm/fiso/e2e/bench/internal/fixture"
 	"github.com/lsm/fiso/e2e/bench/internal/floor"
 )
 
 // Scenario is one kind of work.
 type Scenario struct {
 	Name, Title string
-	Records     arena.Records // of a default run
-	Mode        string        // mode of package floor
+	Records     fixture.Records // of a default run
+	Mode        string          // mode of package floor
 	Filter      bool
 	Delay       time.Duration // response delay of the sink
 	Workers     int           // number of workers of the floor
@@ -24,21 +24,24 @@ type Scenario struct {
 // Scenarios are all scenarios in the order of the report.
 var Scenarios = []Scenario{
 	{Name: "post", Title: "one POST an event, 500 B", Records: records(160_000, 500, 10_000, 8), Mode: floor.Structured, Workers: 16, Goal: 0.85},
-	{Name: "slow", Title: "sink takes 20 ms, `maxInFlight: 1024`", Records: records(100_000, 500, 10_000, 8), Mode: floor.Structured, Workers: 1024, Delay: 20 * time.Millisecond, Goal: 0.9},
-	{Name: "slow-100", Title: "sink takes 100 ms, `maxInFlight: 1024`", Records: records(50_000, 500, 10_000, 8), Mode: floor.Structured, Workers: 1024, Delay: 100 * time.Millisecond, Goal: 0.9},
+	{Name: "slow", Title: "sink takes 20 ms, `maxInFlight: 1024`", Records: records(100_000, 500, 10_000, 8), Mode: floor.Structured, Workers: 1024,
+		Delay: 20 * time.Millisecond, Goal: 0.9},
+	{Name: "slow-100", Title: "sink takes 100 ms, `maxInFlight: 1024`", Records: records(50_000, 500, 10_000, 8), Mode: floor.Structured, Workers: 1024,
+		Delay: 100 * time.Millisecond, Goal: 0.9},
 	{Name: "post-10k", Title: "one POST an event, 10 KB", Records: records(100_000, 10_000, 10_000, 8), Mode: floor.Structured, Workers: 16, Goal: 0.85},
 	{Name: "batch", Title: "batches of 100", Records: records(1_500_000, 500, 10_000, 8), Mode: floor.Batch, Workers: 16, Goal: 0.8},
 	{Name: "binary", Title: "binary mode", Records: records(160_000, 500, 10_000, 8), Mode: floor.Binary, Workers: 16, Goal: 0.8},
 	{Name: "kafka", Title: "Kafka to Kafka", Records: records(1_000_000, 500, 10_000, 8), Mode: floor.Kafka, Goal: 0.8},
-	{Name: "filter", Title: "filter that drops all", Records: arena.Records{Count: 2_400_000, Size: 500, Keys: 10_000, Partitions: 8, Rare: true}, Mode: floor.Stdout, Filter: true, Goal: 0.8},
+	{Name: "filter", Title: "filter that drops all", Records: fixture.Records{Count: 2_400_000, Size: 500, Keys: 10_000, Partitions: 8, Rare: true},
+		Mode: floor.Stdout, Filter: true, Goal: 0.8},
 	{Name: "transform", Title: "transform only, to stdout", Records: records(2_000_000, 500, 10_000, 8), Mode: floor.Stdout, Goal: 0.8},
 	{Name: "one-key", Title: "1 key", Records: records(40_000, 500, 1, 1), Mode: floor.Structured, Workers: 16, Goal: 0.8},
 	{Name: "partitions-1", Title: "1 partition", Records: records(120_000, 500, 10_000, 1), Mode: floor.Structured, Workers: 16, Goal: 0.8},
 	{Name: "partitions-64", Title: "64 partitions", Records: records(120_000, 500, 10_000, 64), Mode: floor.Structured, Workers: 16, Goal: 0.8},
 }
 
-func records(count, size, keys, partitions int) arena.Records {
-	return arena.Records{Count: count, Size: size, Keys: keys, Partitions: partitions}
+func records(count, size, keys, partitions int) fixture.Records {
+	return fixture.Records{Count: count, Size: size, Keys: keys, Partitions: partitions}
 }
 
 // scaled returns the scenario with the number of records multiplied.

@@ -29,8 +29,8 @@ func (k Kind) String() string {
 	return [kinds]string{"plain", "flaky", "filtered", "rejected", "broken", "fails"}[k]
 }
 
-// Letter reports whether events of the kind must become dead letters.
-func (k Kind) Letter() bool { return k == Rejected || k == Broken || k == Fails }
+// BecomesDeadLetter reports whether events of the kind must become dead letters.
+func (k Kind) BecomesDeadLetter() bool { return k == Rejected || k == Broken || k == Fails }
 
 // Code returns the error code of the dead letters of this kind.
 func (k Kind) Code() string {
@@ -63,19 +63,19 @@ type Arrival struct {
 	} `json:"data"`
 }
 
-// whole is the size up to which an event is parsed completely: for larger ones the service would
+// parseLimit is the size up to which an event is parsed completely: for larger ones the service would
 // use more CPU than the code under test.
-const whole = 4 << 10
+const parseLimit = 4 << 10
 
 // ParseArrival parses an event in the structured mode of CloudEvents. Of a large one it parses
 // only the beginning, which has all fields of Arrival.
 func ParseArrival(body []byte) (a Arrival, err error) {
 	a.Data.N = -1
-	if len(body) <= whole {
+	if len(body) <= parseLimit {
 		err = json.Unmarshal(body, &a)
 		return a, err
 	}
-	head := body[:whole]
+	head := body[:parseLimit]
 	a.ID, a.Data.Kind = text(head, `"id":"`), text(head, `"kind":"`)
 	if _, rest, ok := bytes.Cut(head, []byte(`"n":`)); ok {
 		digits := rest[:max(0, bytes.IndexAny(rest, ",}"))]
@@ -91,8 +91,8 @@ func text(in []byte, mark string) string {
 	return string(found)
 }
 
-// place parses the id that fiso-flow gives to a record of topic.
-func place(topic, id string) (partition int, offset int64, ok bool) {
+// parseID parses the id that fiso-flow gives to a record of topic.
+func parseID(topic, id string) (partition int, offset int64, ok bool) {
 	rest, found := strings.CutPrefix(id, topic+"-")
 	p, o, sep := strings.Cut(rest, "-")
 	partition, err1 := strconv.Atoi(p)

@@ -21,16 +21,16 @@ type Ledger struct {
 	opts  Options
 	begun time.Time
 
-	mu      sync.Mutex
-	events  []event
-	places  []places
-	newest  map[int]int // key → newest event that was first delivered
-	open    int         // number of events that should be delivered and are not yet
-	crashes map[int]Crash
-	outages []outage
-	copies  []duplicate
-	letters int // number of distinct events with a dead letter
-	faults  Verdict
+	mu          sync.Mutex
+	events      []event
+	partitions  []partitionState
+	newest      map[int]int // key → newest event that was first delivered
+	undelivered int         // number of events that should be delivered and are not yet
+	crashes     map[int]Crash
+	outages     []outage
+	duplicates  []duplicate
+	deadLetters int // number of distinct events with a dead letter
+	faults      Verdict
 }
 
 // event is what happened to one event. Times are relative to the start of the ledger.
@@ -38,34 +38,34 @@ type event struct {
 	offset    int64 // -1: not known yet
 	at        time.Duration
 	key       int32
-	by        int32 // process that delivered it first
+	process   int32 // process that delivered it first
 	partition int16
 	delivered uint16 // number of deliveries
 	kind      Kind
 	accepted  bool
 }
 
-// places are the records of one partition.
-type places struct {
-	events    []int32   // n+1 of the event at an offset; 0: not known yet
-	committed int64     // -1: no commit
-	latest    time.Time // time of the latest first delivery of an event
-	doubtful  []doubt   // committed records that were not delivered when the commit was seen
-	letters   map[int64][]letter
+// partitionState is the records of one partition.
+type partitionState struct {
+	events      []int32            // n+1 of the event at an offset; 0: not known yet
+	committed   int64              // -1: no commit
+	latest      time.Time          // time of the latest first delivery of an event
+	unverified  []unverifiedCommit // committed records that were not delivered when the commit was seen
+	deadLetters map[int64][]deadLetter
 }
 
-type doubt struct {
-	offset  int64
-	letters int64 // end of the dead letter topic when the commit was seen
+type unverifiedCommit struct {
+	offset      int64
+	deadLetters int64 // end of the dead letter topic when the commit was seen
 }
 
-type letter struct {
+type deadLetter struct {
 	at    int64 // offset in the dead letter topic
 	code  string
 	value []byte
 }
 
-type duplicate struct{ n, by int }
+type duplicate struct{ n, process int }
 
 // outage is a time in which nothing could be committed.
 type outage struct{ from, to time.Duration }
@@ -83,9 +83,9 @@ type Crash struct {
 
 // New returns an empty ledger.
 func New(o Options) *Ledger {
-	l := &Ledger{opts: o, begun: time.Now(), places: make([]places, o.Partitions), newest: map[int]int{}, crashes: map[int]Crash{}}
-	for i := range l.places {
-		l.places[i] = places{committed: -1, letters: map[int64][]letter{}}
+	l := &Ledger{opts: o, begun: time.Now(), partitions: make([]partitionState, o.Partitions), newest: map[int]int{}, crashes: map[int]Crash{}}
+	for i := range l.partitions {
+		l.partitions[i] = partitionState{committed: -1, deadLetters: map[int64][]deadLetter{}}
 	}
 	return l
 }
@@ -97,7 +97,7 @@ func (l *Ledger) Sent(key, partition int, kind Kind) (n int, value []byte) {
 	n = len(l.events)
 	l.events = append(l.events, event{offset: -1, key: int32(key), partition: int16(partition), kind: kind})
 	if kind == Plain || kind == Flaky {
-		l.open++
+		l.undelivered++
 	}
 	return n, Value(n, key, kind, l.opts.Size(n))
 }
@@ -108,79 +108,79 @@ func (l *Ledger) Accepted(n int, offset int64) {
 	defer l.mu.Unlock()
 	l.events[n].accepted = true
 	l.faults.Accepted++
-	l.stands(n, int(l.events[n].partition), offset)
+	l.recordPosition(n, int(l.events[n].partition), offset)
 }
 
-// stands records the position of event n. It is a fault if two sources disagree: the broker, and
+// recordPosition records the position of event n. It is a fault if two sources disagree: the broker, and
 // the id of each delivery.
-func (l *Ledger) stands(n, partition int, offset int64) {
+func (l *Ledger) recordPosition(n, partition int, offset int64) {
 	e := &l.events[n]
-	p := &l.places[e.partition]
+	p := &l.partitions[e.partition]
 	for int64(len(p.events)) <= offset {
 		p.events = append(p.events, 0)
 	}
 	known := p.events[offset]
 	if int(e.partition) != partition || e.offset >= 0 && e.offset != offset || known != 0 && known != int32(n+1) {
-		l.fault(&l.faults.WrongID, "event %d of partition %d at offset %d came as %d-%d", n, e.partition, e.offset, partition, offset)
+		l.fault(&l.faults.WrongID, "event %d of partition %d at offset %d arrived as %d-%d", n, e.partition, e.offset, partition, offset)
 		return
 	}
 	e.offset, p.events[offset] = offset, int32(n+1)
 }
 
-// Delivered records that the sink accepts an event from the process by. key is its Idempotency-Key
+// Delivered records that the sink accepts an event from a process. key is its Idempotency-Key
 // header.
-func (l *Ledger) Delivered(a Arrival, key string, by int) {
+func (l *Ledger) Delivered(a Arrival, key string, process int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := a.Data.N
-	if n < 0 || n >= len(l.events) || l.events[n].kind.Letter() || l.events[n].kind == Filtered {
-		l.fault(&l.faults.Alien, "%q came, number %d", a.ID, n)
+	if n < 0 || n >= len(l.events) || l.events[n].kind.BecomesDeadLetter() || l.events[n].kind == Filtered {
+		l.fault(&l.faults.Unexpected, "%q arrived, number %d", a.ID, n)
 		return
 	}
-	partition, offset, ok := place(l.opts.Topic, a.ID)
-	if !ok || key != a.ID || partition >= len(l.places) {
-		l.fault(&l.faults.WrongID, "event %d came as %q, with %q as its Idempotency-Key", n, a.ID, key)
+	partition, offset, ok := parseID(l.opts.Topic, a.ID)
+	if !ok || key != a.ID || partition >= len(l.partitions) {
+		l.fault(&l.faults.WrongID, "event %d arrived as %q, with the Idempotency-Key %q", n, a.ID, key)
 		return
 	}
-	l.stands(n, partition, offset)
+	l.recordPosition(n, partition, offset)
 	e := &l.events[n]
 	if e.delivered++; e.delivered > 1 {
-		l.copies = append(l.copies, duplicate{n, by})
+		l.duplicates = append(l.duplicates, duplicate{n, process})
 		return
 	}
-	e.at, e.by = time.Since(l.begun), int32(by)
-	l.places[partition].latest = time.Now()
-	l.open--
+	e.at, e.process = time.Since(l.begun), int32(process)
+	l.partitions[partition].latest = time.Now()
+	l.undelivered--
 	l.faults.Delivered++
 	if newest, seen := l.newest[int(e.key)]; seen && newest > n {
-		l.fault(&l.faults.OutOfOrder, "event %d of %s came after event %d", n, Key(int(e.key)), newest)
+		l.fault(&l.faults.OutOfOrder, "event %d of %s arrived after event %d", n, Key(int(e.key)), newest)
 		return
 	}
 	l.newest[int(e.key)] = n
 }
 
-// Letter records a dead letter of the record at an offset of a partition. at is its offset in the
+// DeadLetter records a dead letter of the record at an offset of a partition. at is its offset in the
 // dead letter topic.
-func (l *Ledger) Letter(partition int, offset, at int64, code string, value []byte) {
+func (l *Ledger) DeadLetter(partition int, offset, at int64, code string, value []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if partition < 0 || partition >= len(l.places) {
-		l.fault(&l.faults.Alien, "a dead letter of partition %d", partition)
+	if partition < 0 || partition >= len(l.partitions) {
+		l.fault(&l.faults.Unexpected, "a dead letter of partition %d", partition)
 		return
 	}
-	p := &l.places[partition]
-	if len(p.letters[offset]) == 0 {
-		l.letters++
+	p := &l.partitions[partition]
+	if len(p.deadLetters[offset]) == 0 {
+		l.deadLetters++
 	}
-	p.letters[offset] = append(p.letters[offset], letter{at, code, bytes.Clone(value)})
+	p.deadLetters[offset] = append(p.deadLetters[offset], deadLetter{at, code, bytes.Clone(value)})
 }
 
-// Committed records a committed offset. letters is the end of the dead letter topic at that time.
+// Committed records a committed offset. deadLetters is the end of the dead letter topic at that time.
 // Call it from one goroutine.
-func (l *Ledger) Committed(partition int, offset, letters int64) {
+func (l *Ledger) Committed(partition int, offset, deadLetters int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	p := &l.places[partition]
+	p := &l.partitions[partition]
 	l.faults.Commits++
 	if offset < p.committed {
 		l.fault(&l.faults.BadCommits, "the commit of partition %d went from %d down to %d", partition, p.committed, offset)
@@ -188,25 +188,25 @@ func (l *Ledger) Committed(partition int, offset, letters int64) {
 	}
 	for at := max(0, p.committed); at < offset; at++ {
 		if n := l.at(p, at); n < 0 || l.events[n].delivered == 0 {
-			p.doubtful = append(p.doubtful, doubt{at, letters})
+			p.unverified = append(p.unverified, unverifiedCommit{at, deadLetters})
 		}
 	}
 	p.committed = offset
 }
 
 // at returns the event at an offset, or -1 if it is not known.
-func (l *Ledger) at(p *places, offset int64) int {
+func (l *Ledger) at(p *partitionState, offset int64) int {
 	if offset >= int64(len(p.events)) {
 		return -1
 	}
 	return int(p.events[offset]) - 1
 }
 
-// Crashed records that the process by may not have committed everything that it settled.
-func (l *Ledger) Crashed(by int, c Crash) {
+// Crashed records that a process may not have committed everything that it settled.
+func (l *Ledger) Crashed(process int, c Crash) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.crashes[by] = c
+	l.crashes[process] = c
 }
 
 // Outage records a time in which brokers were down. Events that were settled then may be
@@ -223,15 +223,15 @@ const examples = 3
 // fault must be called with mu held.
 func (l *Ledger) fault(count *int, format string, args ...any) {
 	if *count++; *count <= examples {
-		l.faults.Words = append(l.faults.Words, fmt.Sprintf(format, args...))
+		l.faults.Details = append(l.faults.Details, fmt.Sprintf(format, args...))
 	}
 }
 
-// Open returns how many sent events should be delivered and are not yet.
-func (l *Ledger) Open() int {
+// Undelivered returns how many sent events should be delivered and are not yet.
+func (l *Ledger) Undelivered() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.open
+	return l.undelivered
 }
 
 // Count returns how many events were delivered.
@@ -241,19 +241,19 @@ func (l *Ledger) Count() int {
 	return l.faults.Delivered
 }
 
-// Since reports whether every partition has delivered an event after t.
-func (l *Ledger) Since(t time.Time) bool {
+// AllDeliveredSince reports whether every partition has delivered an event after t.
+func (l *Ledger) AllDeliveredSince(t time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !slices.ContainsFunc(l.places, func(p places) bool { return !p.latest.After(t) })
+	return !slices.ContainsFunc(l.partitions, func(p partitionState) bool { return !p.latest.After(t) })
 }
 
-// Reached reports whether commits up to these offsets were recorded.
-func (l *Ledger) Reached(commits map[int32]int64) bool {
+// HasCommits reports whether commits up to these offsets were recorded.
+func (l *Ledger) HasCommits(commits map[int32]int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for partition, offset := range commits {
-		if l.places[partition].committed < offset {
+		if l.partitions[partition].committed < offset {
 			return false
 		}
 	}
@@ -275,8 +275,8 @@ func (l *Ledger) Unsettled(n int) map[int]int {
 	left := map[int]int{}
 	for i := n; i < len(l.events); i++ {
 		e := &l.events[i]
-		p := &l.places[e.partition]
-		if e.accepted && e.kind != Filtered && e.delivered == 0 && (!e.kind.Letter() || len(p.letters[e.offset]) == 0) {
+		p := &l.partitions[e.partition]
+		if e.accepted && e.kind != Filtered && e.delivered == 0 && (!e.kind.BecomesDeadLetter() || len(p.deadLetters[e.offset]) == 0) {
 			left[int(e.partition)]++
 		}
 	}

@@ -31,22 +31,22 @@ func (r *run) id(n int) string {
 	return fmt.Sprintf("orders-%d-%d", r.events[n].partition, r.events[n].offset)
 }
 
-func (r *run) deliver(by int, all ...int) {
+func (r *run) deliver(process int, all ...int) {
 	for _, n := range all {
 		a := Arrival{ID: r.id(n)}
 		a.Data.N = n
-		r.Delivered(a, a.ID, by)
+		r.Delivered(a, a.ID, process)
 	}
 }
 
-func (r *run) letter(n int) {
+func (r *run) deadLetter(n int) {
 	e := r.events[n]
-	r.Letter(int(e.partition), e.offset, int64(r.letters), e.kind.Code(), Value(n, int(e.key), e.kind, 100))
+	r.DeadLetter(int(e.partition), e.offset, int64(r.deadLetters), e.kind.Code(), Value(n, int(e.key), e.kind, 100))
 }
 
 func (r *run) commitAll() {
 	for p, end := range r.ends {
-		r.Committed(p, end, int64(r.letters))
+		r.Committed(p, end, int64(r.deadLetters))
 	}
 }
 
@@ -55,37 +55,37 @@ func (r *run) must(t *testing.T, want string) {
 	t.Helper()
 	v := r.Verdict()
 	if got := v.String(); got != want {
-		t.Errorf("got %q, want %q; %q", got, want, v.Words)
+		t.Errorf("got %q, want %q; %q", got, want, v.Details)
 	}
-	if again := r.Verdict(); again.String() != want || len(again.Words) != len(v.Words) {
-		t.Errorf("asked again it says %q", again.String())
+	if again := r.Verdict(); again.String() != want || len(again.Details) != len(v.Details) {
+		t.Errorf("the second verdict is %q", again.String())
 	}
 }
 
-func TestOracle_isContentWithAGoodRun(t *testing.T) {
+func TestLedger_acceptsAGoodRun(t *testing.T) {
 	r := newRun()
 	begun := time.Now()
 	a, b, c, d, e := r.send(0, Plain), r.send(1, Flaky), r.send(0, Filtered), r.send(1, Rejected), r.send(1, Broken)
-	if r.Open() != 2 || len(r.Unsettled(0)) != 2 {
-		t.Error(r.Open(), r.Unsettled(0))
+	if r.Undelivered() != 2 || len(r.Unsettled(0)) != 2 {
+		t.Error(r.Undelivered(), r.Unsettled(0))
 	}
 	r.deliver(1, a)
-	if r.Since(begun) {
-		t.Error("a partition that delivered nothing went on")
+	if r.AllDeliveredSince(begun) {
+		t.Error("AllDeliveredSince is true though a partition delivered nothing")
 	}
 	r.deliver(1, b)
-	if !r.Since(begun) || r.Since(time.Now()) {
-		t.Error("it is not told when each partition went on")
+	if !r.AllDeliveredSince(begun) || r.AllDeliveredSince(time.Now()) {
+		t.Error("AllDeliveredSince is wrong after each partition delivered")
 	}
-	r.letter(d)
-	r.letter(e)
+	r.deadLetter(d)
+	r.deadLetter(e)
 	r.Committed(0, 1, 0)
-	if r.Reached(map[int32]int64{0: 2, 1: 0}) {
-		t.Error("what is not committed is reached")
+	if r.HasCommits(map[int32]int64{0: 2, 1: 0}) {
+		t.Error("HasCommits is true before the commits")
 	}
 	r.commitAll()
-	if !r.Reached(map[int32]int64{0: 2, 1: 3}) {
-		t.Error("what is committed is not reached")
+	if !r.HasCommits(map[int32]int64{0: 2, 1: 3}) {
+		t.Error("HasCommits is false after the commits")
 	}
 	_ = c
 	r.must(t, "good")
@@ -95,7 +95,7 @@ func TestOracle_isContentWithAGoodRun(t *testing.T) {
 	}
 }
 
-func TestOracle_flagsALostEvent(t *testing.T) {
+func TestLedger_flagsALostEvent(t *testing.T) {
 	for _, kind := range []Kind{Plain, Flaky, Rejected, Broken, Fails} {
 		r := newRun()
 		r.send(0, kind)
@@ -106,13 +106,13 @@ func TestOracle_flagsALostEvent(t *testing.T) {
 	}
 }
 
-func TestOracle_doesNotAskForWhatWasNotAccepted(t *testing.T) {
+func TestLedger_ignoresEventsThatWereNotAccepted(t *testing.T) {
 	r := newRun()
 	r.Sent(0, 0, Plain)
 	r.must(t, "good")
 }
 
-func TestOracle_flagsACommitPastAnUnsettledEvent(t *testing.T) {
+func TestLedger_flagsACommitPastAnUnsettledEvent(t *testing.T) {
 	t.Run("delivered later", func(t *testing.T) {
 		r := newRun()
 		n := r.send(0, Plain)
@@ -124,10 +124,10 @@ func TestOracle_flagsACommitPastAnUnsettledEvent(t *testing.T) {
 		r := newRun()
 		n := r.send(0, Rejected)
 		r.commitAll()
-		r.letter(n)
+		r.deadLetter(n)
 		r.must(t, "BROKEN: 1 bad commits")
 	})
-	t.Run("accepted, as far as the producer knows, later", func(t *testing.T) {
+	t.Run("acknowledged later", func(t *testing.T) {
 		r := newRun()
 		n, _ := r.Sent(0, 0, Plain)
 		r.Committed(0, 1, 0)
@@ -138,11 +138,11 @@ func TestOracle_flagsACommitPastAnUnsettledEvent(t *testing.T) {
 	t.Run("of a record that nobody sent", func(t *testing.T) {
 		r := newRun()
 		r.Committed(0, 1, 0)
-		r.must(t, "BROKEN: 1 that should not have come")
+		r.must(t, "BROKEN: 1 unexpected")
 	})
 }
 
-func TestOracle_flagsACommitThatGoesDown(t *testing.T) {
+func TestLedger_flagsACommitThatGoesDown(t *testing.T) {
 	r := newRun()
 	r.deliver(1, r.send(0, Plain))
 	r.commitAll()
@@ -150,13 +150,13 @@ func TestOracle_flagsACommitThatGoesDown(t *testing.T) {
 	r.must(t, "BROKEN: 1 bad commits")
 }
 
-func TestOracle_flagsWhatIsNotCommittedAtTheEnd(t *testing.T) {
+func TestLedger_flagsUncommittedEventsAtTheEnd(t *testing.T) {
 	r := newRun()
 	r.deliver(1, r.send(0, Plain))
 	r.must(t, "BROKEN: 1 uncommitted")
 }
 
-func TestOracle_flagsFirstDeliveriesOutOfOrder(t *testing.T) {
+func TestLedger_flagsFirstDeliveriesOutOfOrder(t *testing.T) {
 	r := newRun()
 	a, b := r.send(0, Plain), r.send(0, Plain)
 	r.deliver(1, b, a)
@@ -164,7 +164,7 @@ func TestOracle_flagsFirstDeliveriesOutOfOrder(t *testing.T) {
 	r.must(t, "BROKEN: 1 out of order")
 }
 
-func TestOracle_flagsAnotherIdentity(t *testing.T) {
+func TestLedger_flagsAWrongID(t *testing.T) {
 	for name, change := range map[string]func(a *Arrival, key *string){
 		"another offset":    func(a *Arrival, key *string) { a.ID = "orders-0-7"; *key = a.ID },
 		"another partition": func(a *Arrival, key *string) { a.ID = "orders-1-0"; *key = a.ID },
@@ -188,7 +188,7 @@ func TestOracle_flagsAnotherIdentity(t *testing.T) {
 	}
 }
 
-func TestOracle_seesAnIdentityThatTheBrokerContradicts(t *testing.T) {
+func TestLedger_flagsAnIDThatTheBrokerContradicts(t *testing.T) {
 	r := newRun()
 	n, _ := r.Sent(0, 0, Plain)
 	a := Arrival{ID: "orders-0-5"}
@@ -200,41 +200,41 @@ func TestOracle_seesAnIdentityThatTheBrokerContradicts(t *testing.T) {
 	}
 }
 
-func TestOracle_flagsWhatShouldNotCome(t *testing.T) {
+func TestLedger_flagsUnexpectedDeliveries(t *testing.T) {
 	r := newRun()
 	r.deliver(1, r.send(0, Filtered), r.send(1, Rejected))
-	stranger := Arrival{ID: "orders-0-9"}
-	stranger.Data.N = 9
-	r.Delivered(stranger, stranger.ID, 1)
-	r.Letter(7, 0, 0, "X", nil)
-	if v := r.Verdict(); v.Alien != 4 || len(v.Words) < examples {
+	unknown := Arrival{ID: "orders-0-9"}
+	unknown.Data.N = 9
+	r.Delivered(unknown, unknown.ID, 1)
+	r.DeadLetter(7, 0, 0, "X", nil)
+	if v := r.Verdict(); v.Unexpected != 4 || len(v.Details) < examples {
 		t.Errorf("%+v", v)
 	}
 }
 
-func TestOracle_flagsDeadLettersThatAreNotTheRecord(t *testing.T) {
+func TestLedger_flagsWrongDeadLetters(t *testing.T) {
 	r := newRun()
 	a, b, c := r.send(0, Rejected), r.send(0, Broken), r.send(0, Plain)
-	r.Letter(0, r.events[a].offset, 0, "SINK_REJECTED", []byte("other"))
-	r.Letter(0, r.events[b].offset, 1, "SINK_REJECTED", Value(b, 0, Broken, 100))
+	r.DeadLetter(0, r.events[a].offset, 0, "SINK_REJECTED", []byte("other"))
+	r.DeadLetter(0, r.events[b].offset, 1, "SINK_REJECTED", Value(b, 0, Broken, 100))
 	r.deliver(1, c)
-	r.Letter(0, r.events[c].offset, 2, "SINK_DELIVERY_FAILED", Value(c, 0, Plain, 100))
+	r.DeadLetter(0, r.events[c].offset, 2, "SINK_DELIVERY_FAILED", Value(c, 0, Plain, 100))
 	r.commitAll()
 	r.must(t, "BROKEN: 3 bad dead letters")
 }
 
-func TestOracle_flagsADuplicateThatNoCrashExplains(t *testing.T) {
+func TestLedger_flagsADuplicateThatNoCrashExplains(t *testing.T) {
 	r := newRun()
 	n, m := r.send(0, Plain), r.send(1, Rejected)
 	r.deliver(1, n)
 	r.deliver(2, n)
-	r.letter(m)
-	r.letter(m)
+	r.deadLetter(m)
+	r.deadLetter(m)
 	r.commitAll()
 	r.must(t, "BROKEN: 2 unexplained duplicates")
 }
 
-func TestOracle_allowsACrashNoMoreThanItsBound(t *testing.T) {
+func TestLedger_limitsTheDuplicatesOfACrash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRun()
 		old, young, late := []int{r.send(0, Plain), r.send(0, Plain)}, r.send(0, Plain), r.send(1, Plain)
@@ -244,7 +244,7 @@ func TestOracle_allowsACrashNoMoreThanItsBound(t *testing.T) {
 		r.Crashed(1, Crash{At: time.Now(), InFlight: 1, Uncommitted: time.Second})
 		r.deliver(2, late)
 		r.deliver(2, old[0], young)
-		r.deliver(1, late) // was in flight when the process froze
+		r.deliver(1, late) // was in flight when the process was paused
 		r.commitAll()
 		r.must(t, "good")
 		if v := r.Verdict(); v.Duplicates != 3 || v.Bound != 2 || v.Oldest != 10*time.Second {
@@ -255,7 +255,7 @@ func TestOracle_allowsACrashNoMoreThanItsBound(t *testing.T) {
 	})
 }
 
-func TestOracle_allowsCopiesOfWhatCouldNotBeCommitted(t *testing.T) {
+func TestLedger_allowsDuplicatesOfUncommittedEvents(t *testing.T) {
 	r := newRun()
 	n, m := r.send(0, Plain), r.send(1, Plain)
 	r.deliver(1, n)
@@ -286,12 +286,12 @@ func TestValue_isTheRecordOfItsKind(t *testing.T) {
 	}
 }
 
-func TestParseArrival_readsNumberAndIdentity(t *testing.T) {
+func TestParseArrival_readsNumberAndID(t *testing.T) {
 	a, err := ParseArrival([]byte(`{"specversion":"1.0","id":"orders-1-2","data":{"n":5,"kind":"flaky","version":3}}`))
 	if err != nil || a.ID != "orders-1-2" || a.Data.N != 5 || a.Data.Kind != "flaky" || a.Data.Version != 3 {
 		t.Error(a, err)
 	}
-	large := `{"specversion":"1.0","id":"orders-1-2","data":{"n":5,"kind":"plain","pad":"` + strings.Repeat("x", whole) + `"}}`
+	large := `{"specversion":"1.0","id":"orders-1-2","data":{"n":5,"kind":"plain","pad":"` + strings.Repeat("x", parseLimit) + `"}}`
 	if a, err := ParseArrival([]byte(large)); err != nil || a.ID != "orders-1-2" || a.Data.N != 5 || a.Data.Kind != "plain" {
 		t.Error(a, err)
 	}
@@ -302,6 +302,6 @@ func TestParseArrival_readsNumberAndIdentity(t *testing.T) {
 		t.Error(a, err)
 	}
 	if _, err := ParseArrival([]byte(`{`)); err == nil {
-		t.Error("half an event was read")
+		t.Error("half an event was parsed")
 	}
 }

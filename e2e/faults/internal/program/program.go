@@ -17,7 +17,7 @@ import (
 	"sync"
 
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
-	"github.com/lsm/fiso/e2e/faults/internal/stage"
+	"github.com/lsm/fiso/e2e/faults/internal/harness"
 	"github.com/lsm/fiso/e2e/internal/process"
 )
 
@@ -26,7 +26,7 @@ var ErrBroken = errors.New("a scenario failed")
 
 // Options are the flags.
 type Options struct {
-	Scenarios []stage.Scenario
+	Scenarios []harness.Scenario
 	Scale     float64
 	Brokers   int // 0: as many as each scenario needs
 	JSON      bool
@@ -34,7 +34,7 @@ type Options struct {
 }
 
 // Main runs the command with the given scenarios.
-func Main(ctx context.Context, all []stage.Scenario, args []string, out, log io.Writer) error {
+func Main(ctx context.Context, all []harness.Scenario, args []string, out, log io.Writer) error {
 	o, err := parse(all, args, log)
 	if errors.Is(err, flag.ErrHelp) {
 		return nil
@@ -42,7 +42,7 @@ func Main(ctx context.Context, all []stage.Scenario, args []string, out, log io.
 	if err != nil {
 		return err
 	}
-	results, err := Play(ctx, o, func(format string, args ...any) { fmt.Fprintf(log, format+"\n", args...) })
+	results, err := Run(ctx, o, func(format string, args ...any) { fmt.Fprintf(log, format+"\n", args...) })
 	if err != nil {
 		return err
 	}
@@ -51,46 +51,46 @@ func Main(ctx context.Context, all []stage.Scenario, args []string, out, log io.
 	} else {
 		writeTable(out, results)
 	}
-	if err == nil && slices.ContainsFunc(results, func(r stage.Result) bool { return !r.Good() }) {
+	if err == nil && slices.ContainsFunc(results, func(r harness.Result) bool { return !r.Good() }) {
 		err = ErrBroken
 	}
 	return err
 }
 
-func parse(all []stage.Scenario, args []string, log io.Writer) (o Options, err error) {
+func parse(all []harness.Scenario, args []string, log io.Writer) (o Options, err error) {
 	flags := flag.NewFlagSet("faults", flag.ContinueOnError)
 	flags.SetOutput(log)
 	names, output := "", ""
-	flags.StringVar(&names, "scenario", "", "scenarios to play, with commas; default: all")
-	flags.Float64Var(&o.Scale, "scale", 1, "share of the long form to play")
-	flags.IntVar(&o.Brokers, "brokers", 0, "brokers to play all scenarios on, 1 or 3; default: as many as each needs")
+	flags.StringVar(&names, "scenario", "", "scenarios to run, separated by commas; default: all")
+	flags.Float64Var(&o.Scale, "scale", 1, "factor for durations and numbers of faults and events")
+	flags.IntVar(&o.Brokers, "brokers", 0, "brokers to run all scenarios on, 1 or 3; default: as many as each needs")
 	flags.StringVar(&output, "output", "table", "table or json")
-	flags.StringVar(&o.Binary, "fiso-flow", "", "a fiso-flow to try in place of the one of this tree")
+	flags.StringVar(&o.Binary, "fiso-flow", "", "path of a fiso-flow to test; default: built from this tree")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
 	o.JSON = output == "json"
 	switch {
 	case flags.NArg() > 0:
-		return o, fmt.Errorf("usage: there are no arguments, and %q is one", flags.Arg(0))
+		return o, fmt.Errorf("usage: unexpected argument %q", flags.Arg(0))
 	case o.Scale <= 0:
-		return o, errors.New("usage: --scale is above 0")
+		return o, errors.New("usage: --scale must be above 0")
 	case o.Brokers != 0 && o.Brokers != 1 && o.Brokers != 3:
-		return o, errors.New("usage: --brokers is 1 or 3")
+		return o, errors.New("usage: --brokers must be 1 or 3")
 	case output != "table" && output != "json":
-		return o, fmt.Errorf("usage: --output is table or json, not %q", output)
+		return o, fmt.Errorf("usage: --output must be table or json, not %q", output)
 	}
-	o.Scenarios, err = choose(all, names)
+	o.Scenarios, err = selectScenarios(all, names)
 	return o, err
 }
 
-func choose(all []stage.Scenario, names string) ([]stage.Scenario, error) {
+func selectScenarios(all []harness.Scenario, names string) ([]harness.Scenario, error) {
 	if names == "" {
 		return all, nil
 	}
 	var known []string
-	var list []stage.Scenario
-	byName := map[string]stage.Scenario{}
+	var list []harness.Scenario
+	byName := map[string]harness.Scenario{}
 	for _, s := range all {
 		known = append(known, s.Name)
 		byName[s.Name] = s
@@ -108,8 +108,8 @@ func choose(all []stage.Scenario, names string) ([]stage.Scenario, error) {
 	return list, nil
 }
 
-// Play runs the scenarios one after the other.
-func Play(ctx context.Context, o Options, say func(format string, args ...any)) (results []stage.Result, err error) {
+// Run runs the scenarios one after the other.
+func Run(ctx context.Context, o Options, logf func(format string, args ...any)) (results []harness.Result, err error) {
 	dir, err := os.MkdirTemp("", "fiso-faults-")
 	if err != nil {
 		return nil, fmt.Errorf("create a working directory: %w", err)
@@ -124,37 +124,37 @@ func Play(ctx context.Context, o Options, say func(format string, args ...any)) 
 	var c cluster
 	defer c.stop()
 	for _, sc := range o.Scenarios {
-		if err := c.fit(dir, max(1, sc.Brokers, o.Brokers), sc.Config, say); err != nil {
+		if err := c.start(dir, max(1, sc.Brokers, o.Brokers), sc.Config, logf); err != nil {
 			return results, err
 		}
-		rs := playParts(ctx, sc, stage.Place{Kafka: c.Processes, Dir: dir, Binary: o.Binary, Scale: o.Scale, Say: say})
+		rs := runParts(ctx, sc, harness.Config{Kafka: c.Processes, Dir: dir, Binary: o.Binary, Scale: o.Scale, Log: logf})
 		results = append(results, rs...)
 		for _, r := range rs {
-			say("%s", strings.Join(cells(&r), "  "))
-			for _, line := range words(&r) {
-				say("%s", line)
+			logf("%s", strings.Join(cells(&r), "  "))
+			for _, line := range details(&r) {
+				logf("%s", line)
 			}
 		}
 		if ctx.Err() != nil {
 			return results, context.Cause(ctx)
 		}
-		if slices.ContainsFunc(rs, func(r stage.Result) bool { return !r.Good() }) {
+		if slices.ContainsFunc(rs, func(r harness.Result) bool { return !r.Good() }) {
 			c.stop() // stop the brokers, so that a failed start leaves nothing for the next one
 		}
 	}
 	return results, nil
 }
 
-// playParts runs a scenario, or all its parts concurrently.
-func playParts(ctx context.Context, sc stage.Scenario, p stage.Place) []stage.Result {
+// runParts runs a scenario, or all its parts concurrently.
+func runParts(ctx context.Context, sc harness.Scenario, p harness.Config) []harness.Result {
 	if len(sc.Parts) == 0 {
-		return []stage.Result{stage.Play(ctx, sc, p)}
+		return []harness.Result{harness.Run(ctx, sc, p)}
 	}
 	p.Scale *= cmp.Or(sc.Scale, 1)
-	results := make([]stage.Result, len(sc.Parts))
+	results := make([]harness.Result, len(sc.Parts))
 	var all sync.WaitGroup
 	for i, part := range sc.Parts {
-		all.Go(func() { results[i] = stage.Play(ctx, part, p) })
+		all.Go(func() { results[i] = harness.Run(ctx, part, p) })
 	}
 	all.Wait()
 	return results
@@ -168,12 +168,12 @@ type cluster struct {
 	n       int
 }
 
-func (c *cluster) fit(dir string, brokers int, config map[string]string, say func(string, ...any)) (err error) {
+func (c *cluster) start(dir string, brokers int, config map[string]string, logf func(string, ...any)) (err error) {
 	if c.Processes != nil && c.brokers == brokers && maps.Equal(c.config, config) {
 		return nil
 	}
 	c.stop()
-	say("starting %d broker(s)", brokers)
+	logf("starting %d broker(s)", brokers)
 	c.n++
 	c.brokers, c.config = brokers, config
 	all := map[string]string{"message.max.bytes": "16777216", "replica.fetch.max.bytes": "16777216"}

@@ -7,12 +7,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lsm/fiso/e2e/faults/internal/stage"
+	"github.com/lsm/fiso/e2e/faults/internal/harness"
 )
 
-var columns = []string{"scenario", "events", "faults", "delivered", "filtered", "dead letters", "duplicates", "bound", "missing", "out of order", "recovered", "seconds", "verdict"}
+var columns = []string{"scenario", "events", "faults", "delivered", "filtered", "dead letters", "duplicates", "bound", "missing", "out of order",
+	"recovered", "seconds", "verdict"}
 
-func cells(r *stage.Result) []string {
+func cells(r *harness.Result) []string {
 	n := func(n int) string { return fmt.Sprint(n) }
 	verdict := r.String()
 	if r.Err != nil {
@@ -24,14 +25,14 @@ func cells(r *stage.Result) []string {
 	}
 }
 
-// words returns the details of a result that have no column in the table.
-func words(r *stage.Result) []string {
+// details returns the details of a result that have no column in the table.
+func details(r *harness.Result) []string {
 	var all []string
-	for _, w := range append(append([]string{}, r.Notes...), r.Words...) {
+	for _, w := range append(append([]string{}, r.Notes...), r.Details...) {
 		all = append(all, r.Scenario+": "+w)
 	}
 	if r.Duplicates > 0 {
-		all = append(all, fmt.Sprintf("%s: the oldest event that came again was delivered %v before the crash", r.Scenario, r.Oldest.Round(time.Millisecond)))
+		all = append(all, fmt.Sprintf("%s: the oldest repeated event was delivered %v before the crash", r.Scenario, r.Oldest.Round(time.Millisecond)))
 	}
 	if r.Err != nil {
 		all = append(all, fmt.Sprintf("%s: %v", r.Scenario, r.Err))
@@ -40,8 +41,8 @@ func words(r *stage.Result) []string {
 }
 
 // writeTable writes the results as a Markdown table.
-func writeTable(out io.Writer, results []stage.Result) {
-	sum := stage.Result{Scenario: "all"}
+func writeTable(out io.Writer, results []harness.Result) {
+	sum := harness.Result{Scenario: "all"}
 	row := func(cells []string) { fmt.Fprintf(out, "| %s |\n", strings.Join(cells, " | ")) }
 	row(columns)
 	row(strings.Split(strings.Repeat("--- ", len(columns)-1)+"---", " "))
@@ -58,16 +59,16 @@ func writeTable(out io.Writer, results []stage.Result) {
 	row(cells(&sum))
 	fmt.Fprintln(out)
 	for _, r := range results {
-		for _, line := range words(&r) {
+		for _, line := range details(&r) {
 			fmt.Fprintf(out, "- %s\n", line)
 		}
 	}
 }
 
 // writeJSON writes the results as JSON.
-func writeJSON(out io.Writer, results []stage.Result) error {
+func writeJSON(out io.Writer, results []harness.Result) error {
 	type row struct {
-		stage.Result
+		harness.Result
 		Good  bool
 		Error string `json:",omitempty"`
 	}
