@@ -12,6 +12,7 @@ import (
 	"github.com/lsm/fiso/common/backoff"
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/delivery/deadletter"
 	"github.com/lsm/fiso/delivery/fault"
 )
 
@@ -245,4 +246,53 @@ func TestOutage_endsForADestinationThatTooManyCallsWouldOverload(t *testing.T) {
 		}
 		after(time.Minute) // the destination ends its calls
 	})
+}
+
+// An event that waits for something other than the destination is no probe: its dead
+// letter cannot be stored, its receipt cannot be written, or the flow blocks on it.
+// The output goes on without it once the destination is back.
+func TestOutage_endsAlthoughTheProbeWaitsForSomethingElse(t *testing.T) {
+	invalid := &cloudevent.EncodeError{Err: errBoom}
+	for name, tc := range map[string]struct {
+		bad error // what the probe gets when the destination is back
+		Output
+	}{
+		"the dead letter": {invalid, Output{}},
+		"a block":         {invalid, Output{Handling: Handling{OnExhausted: ExhaustedBlock}}},
+		"the receipt": {nil, Output{Receipt: func(_ context.Context, e *cloudevent.Event, _ *deadletter.Letter) error {
+			if string(e.Key) == "bad" {
+				return errBoom
+			}
+			return nil
+		}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := &destination{away: func(e *cloudevent.Event) error {
+					if string(e.Key) == "bad" {
+						return tc.bad
+					}
+					return connector.AsUnavailable(errDown, 0)
+				}}
+				r := start(t, Config{}, testVersion{})
+				out := tc.Output
+				out.Sink, out.DeadLetter, out.Retry, out.MaxRetries = d, r.letterStore, testRetry, 5
+				r.letterStore.fail(errBoom)
+				r.Swap(t.Context(), &Version{Transformer: single{transformFunc(asIs)}, Handling: out.Handling, Outputs: []Output{out}})
+				good := r.giveAll(r.ctx, "a", "b", "c")
+				after(5 * time.Second) // they closed the gate
+				bad := r.give(r.ctx, "bad")
+				after(10 * time.Second) // it was the probe
+				d.answers(func(e *cloudevent.Event) error { return map[string]error{"bad": tc.bad}[string(e.Key)] })
+				after(time.Minute)
+				for _, m := range good {
+					r.want(m, nil)
+				}
+				r.wantUnsettled(bad)
+				if s := r.Status(); len(s.Closed) > 0 {
+					t.Errorf("closed: %v", s.Closed)
+				}
+			})
+		})
+	}
 }
