@@ -113,11 +113,12 @@ func (e *Engine) send(t *task) outcome {
 	endSend(span, err)
 	now := time.Now()
 	e.cfg.Observer.Timed(PhaseSink, now.Sub(begun), 1)
-	return e.afterSend(t.call, t, err, now)
+	return e.afterSend(t.call, t, err, now, false)
 }
 
-// afterSend decides the outcome of a call of the sink.
-func (e *Engine) afterSend(ctx context.Context, t *task, err error, now time.Time) outcome {
+// afterSend decides the outcome of a call of the sink. known is true if the gate
+// knows the call already, by the result of another event of the batch.
+func (e *Engine) afterSend(ctx context.Context, t *task, err error, now time.Time, known bool) outcome {
 	if err == nil {
 		return e.complete(t, now)
 	}
@@ -139,7 +140,7 @@ func (e *Engine) afterSend(ctx context.Context, t *task, err error, now time.Tim
 	if class == connector.Permanent && fault.CodeOf(err) != "" {
 		return e.giveUp(t, fault.CodeOf(err), err, false) // an expression of the sink failed: nothing was sent
 	}
-	counts := e.noteFailure(t, class, err)
+	counts := e.noteFailure(t, class, err, known)
 	switch {
 	case class == connector.Permanent:
 		return e.giveUp(t, fault.SinkRejected, err, true)
@@ -155,14 +156,14 @@ func (e *Engine) afterSend(ctx context.Context, t *task, err error, now time.Tim
 
 // noteFailure reports a failure to the gate, and returns whether it counts as a
 // retry of the event.
-func (e *Engine) noteFailure(t *task, class connector.Class, err error) (counts bool) {
+func (e *Engine) noteFailure(t *task, class connector.Class, err error, known bool) (counts bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s := t.step
 	before := s.gate.state
 	switch class {
 	case connector.Unavailable, connector.Blocked:
-		counts = s.gate.taskFailed(t, err) && class == connector.Unavailable
+		counts = s.gate.taskFailed(t, err, known) && class == connector.Unavailable
 	default:
 		counts = true
 		s.gate.destinationAnswered(t)

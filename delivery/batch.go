@@ -139,7 +139,8 @@ func (e *Engine) sendBatch(b *batch) {
 	outs := make([]outcome, len(b.tasks))
 	// If the sink refused all events, it is unknown which one it cannot take. They
 	// are sent singly, so that a bad one does not fail the others.
-	whole := len(b.tasks) > 1 && allFailed(errs) && b.ctx.Err() == nil
+	none := allFailed(errs)
+	whole := len(b.tasks) > 1 && none && b.ctx.Err() == nil
 	single := whole && allPermanent(errs)
 	for i, t := range b.tasks {
 		if single {
@@ -148,7 +149,7 @@ func (e *Engine) sendBatch(b *batch) {
 			continue
 		}
 		before := t.retries
-		if outs[i] = e.afterSend(b.ctx, t, errOf(errs, i), now); outs[i].kind == store {
+		if outs[i] = e.afterSend(b.ctx, t, errOf(errs, i), now, i > 0 || !none); outs[i].kind == store {
 			outs[i].kind = again // a worker stores it by itself
 		}
 		t.single = t.single || whole && t.retries > before
