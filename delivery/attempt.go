@@ -154,6 +154,14 @@ func (e *Engine) afterSend(ctx context.Context, t *task, err error, now time.Tim
 	}
 }
 
+// A destination may be overloaded if so many calls in a row have no answer: an
+// eighth of those under way when the gate closed, and at least eight. The three that
+// close the gate may be due to one replica that is unavailable.
+const (
+	overloadPart  = 8
+	overloadLeast = 8
+)
+
 // noteFailure reports a failure to the gate, and returns whether it counts as a
 // retry of the event.
 func (e *Engine) noteFailure(t *task, class connector.Class, err error, known bool) (counts bool) {
@@ -171,10 +179,12 @@ func (e *Engine) noteFailure(t *task, class connector.Class, err error, known bo
 		e.wakeWorkers()
 	}
 	if s.gate.state != before {
-		if s.gate.state == gateAway {
-			s.concurrency.Overloaded(time.Now(), s.calls)
-		}
+		s.callsBefore = s.calls
 		e.logGate(s)
+	}
+	if s.gate.state == gateAway && s.callsBefore > 0 && s.gate.unanswered >= max(overloadLeast, s.callsBefore/overloadPart) {
+		s.concurrency.Overloaded(time.Now(), s.callsBefore)
+		s.callsBefore = 0
 	}
 	return counts
 }

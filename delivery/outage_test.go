@@ -296,3 +296,31 @@ func TestOutage_endsAlthoughTheProbeWaitsForSomethingElse(t *testing.T) {
 		})
 	}
 }
+
+// A destination of which one replica in ten is unavailable is neither away nor
+// overloaded: it keeps its workers.
+func TestOutage_ofAFewReplicasTakesNoWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const events = 100_000
+		dice := newDice(1, 1)
+		var mu sync.Mutex
+		r := start(t, Config{}, testVersion{MaxRetries: 20, Retry: outageRetry, Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
+			mu.Lock()
+			down := dice.chance(0.1)
+			mu.Unlock()
+			if down {
+				pass(time.Millisecond)
+				return connector.AsUnavailable(errDown, 0)
+			}
+			pass(20 * time.Millisecond)
+			return nil
+		})})
+		began := time.Now()
+		for range events {
+			r.give(r.ctx, "")
+		}
+		if took, best := time.Since(began), events/51_200.0; took.Seconds() > 6*best {
+			t.Errorf("%d events took %s, at best %.1fs", events, took, best)
+		}
+	})
+}
