@@ -142,6 +142,7 @@ func (e *Engine) end(a *assignment) []*entry {
 	}
 	a.lanes = nil
 	v.steps(e.moveGate)
+	e.wakeWorkers()
 	return back
 }
 

@@ -43,6 +43,7 @@ func (e *Engine) conclude(t *task, out outcome, routed []Routed) (back *entry) {
 	case en.in.ended:
 		e.releaseHold(t)
 		s.gate.taskGone(t)
+		e.moveGate(s)
 	case s.version != e.version.Load():
 		e.concludeOld(t, over)
 	case over:
