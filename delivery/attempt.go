@@ -69,7 +69,6 @@ func (e *Engine) attemptTransform(t *task, into []Routed) (outcome, []Routed) {
 		if t.step.OnExhausted == ExhaustedBlock {
 			return e.giveUp(t, codeOf(err), err, false), into
 		}
-		t.err = err
 		return outcome{kind: transformed, err: err}, into
 	}
 	into = slices.DeleteFunc(into, func(r Routed) bool {

@@ -20,7 +20,7 @@ type outcomeKind uint8
 const (
 	done        outcomeKind = iota // the task is done
 	delivered                      // the task is done, and the sink took the event
-	transformed                    // its events are to be delivered
+	transformed                    // its events are to be delivered, or its dead letter is to be stored
 	again                          // the task is attempted again at once
 	store                          // its dead letter is to be stored
 	pause                          // the task waits until a time
@@ -53,7 +53,7 @@ func (e *Engine) conclude(t *task, out outcome, routed []Routed) (back *entry) {
 	case out.kind == transformed:
 		next := t.next
 		e.releaseHold(t)
-		if t.err != nil {
+		if t.err = out.err; t.err != nil { // now, with the lock, as Status reads it
 			e.enqueueDeadLetter(t)
 		} else {
 			e.deliver(en, routed)
