@@ -380,3 +380,30 @@ func TestBatch_isOneFailureOfTheDestinationAtMost(t *testing.T) {
 		})
 	}
 }
+
+// A batch that waits for a worker has not begun. It is handed back with its assignment,
+// although all workers hang in calls of another one.
+func TestBatch_thatWaitsForAWorkerIsHandedBackWithItsAssignment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sink := batchFunc(func(ctx context.Context, evs []*cloudevent.Event) []error {
+			if string(evs[0].Key) == "hangs" {
+				<-ctx.Done()
+				return []error{ctx.Err()}
+			}
+			return nil
+		})
+		r := start(t, Config{DrainTimeout: 500 * time.Millisecond, Ordering: OrderNone}, testVersion{Sink: sink, Batch: &Batch{MaxEvents: 1}})
+		r.mu.Lock()
+		r.version.Load().outputs[0].concurrency.Overloaded(time.Now(), 16) // no more than 16 workers for two seconds
+		r.mu.Unlock()
+		r.giveAll(r.ctx, slices.Repeat([]string{"hangs"}, 16)...)
+		ctx, revoke := context.WithCancel(r.ctx)
+		waiting := r.giveAll(ctx, "b", "c")
+		after(100 * time.Millisecond)
+		revoke()
+		after(time.Second)
+		for _, m := range waiting {
+			r.want(m, connector.ErrInterrupted)
+		}
+	})
+}
