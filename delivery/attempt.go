@@ -155,7 +155,8 @@ func (e *Engine) afterSend(ctx context.Context, t *task, err error, now time.Tim
 
 // A destination may be overloaded if so many calls in a row have no answer: an
 // eighth of those under way when the gate closed, and at least eight. The three that
-// close the gate may be due to one replica that is unavailable.
+// close the gate may be due to one replica that is unavailable. Or as many probes fail
+// as close the gate.
 const (
 	overloadPart  = 8
 	overloadLeast = 8
@@ -181,7 +182,8 @@ func (e *Engine) noteFailure(t *task, class connector.Class, err error, known bo
 		s.callsBefore = s.calls
 		e.logGate(s)
 	}
-	if s.gate.state == gateAway && s.callsBefore > 0 && s.gate.unanswered >= max(overloadLeast, s.callsBefore/overloadPart) {
+	many := s.gate.unanswered >= max(overloadLeast, s.callsBefore/overloadPart) || s.gate.failedProbes >= awayAfter
+	if s.gate.state == gateAway && s.callsBefore > 0 && many {
 		s.concurrency.Overloaded(time.Now(), s.callsBefore)
 		s.callsBefore = 0
 	}

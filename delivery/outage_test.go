@@ -324,3 +324,25 @@ func TestOutage_ofAFewReplicasTakesNoWorkers(t *testing.T) {
 		}
 	})
 }
+
+// New connections are refused while all calls under way hang: the limit begins again
+// although few calls have failed.
+func TestOutage_ofProbesTakesTheWorkersThatHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		r := start(t, Config{}, testVersion{Retry: outageRetry, Sink: sinkFunc(func(ctx context.Context, _ *cloudevent.Event) error {
+			if calls.Add(1) > 500 {
+				return connector.AsUnavailable(errDown, 0)
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		})})
+		r.giveAll(r.ctx, make([]string, 503)...)
+		after(10 * time.Second)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if n := r.version.Load().outputs[0].concurrency.Workers(); n != minWorkers {
+			t.Errorf("limit %d, want %d", n, minWorkers)
+		}
+	})
+}
