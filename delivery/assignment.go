@@ -125,7 +125,7 @@ func (e *Engine) end(a *assignment) []*entry {
 		s.ready.remove(mine)
 		s.keptReady.remove(mine)
 		s.removeGated(mine)
-		e.dropFromBatch(s, mine)
+		e.dropFromBatches(s, mine)
 	})
 	var back []*entry
 	for en := a.oldest; en != nil; en = en.newer {
@@ -142,6 +142,7 @@ func (e *Engine) end(a *assignment) []*entry {
 	}
 	a.lanes = nil
 	v.steps(e.moveGate)
+	e.wakeWorkers()
 	return back
 }
 

@@ -69,7 +69,6 @@ func (e *Engine) attemptTransform(t *task, into []Routed) (outcome, []Routed) {
 		if t.step.OnExhausted == ExhaustedBlock {
 			return e.giveUp(t, codeOf(err), err, false), into
 		}
-		t.err = err
 		return outcome{kind: transformed, err: err}, into
 	}
 	into = slices.DeleteFunc(into, func(r Routed) bool {
@@ -113,11 +112,12 @@ func (e *Engine) send(t *task) outcome {
 	endSend(span, err)
 	now := time.Now()
 	e.cfg.Observer.Timed(PhaseSink, now.Sub(begun), 1)
-	return e.afterSend(t.call, t, err, now)
+	return e.afterSend(t.call, t, err, now, false)
 }
 
-// afterSend decides the outcome of a call of the sink.
-func (e *Engine) afterSend(ctx context.Context, t *task, err error, now time.Time) outcome {
+// afterSend decides the outcome of a call of the sink. known is true if the gate
+// knows the call already, by the result of another event of the batch.
+func (e *Engine) afterSend(ctx context.Context, t *task, err error, now time.Time, known bool) outcome {
 	if err == nil {
 		return e.complete(t, now)
 	}
@@ -139,7 +139,7 @@ func (e *Engine) afterSend(ctx context.Context, t *task, err error, now time.Tim
 	if class == connector.Permanent && fault.CodeOf(err) != "" {
 		return e.giveUp(t, fault.CodeOf(err), err, false) // an expression of the sink failed: nothing was sent
 	}
-	counts := e.noteFailure(t, class, err)
+	counts := e.noteFailure(t, class, err, known)
 	switch {
 	case class == connector.Permanent:
 		return e.giveUp(t, fault.SinkRejected, err, true)
@@ -153,16 +153,25 @@ func (e *Engine) afterSend(ctx context.Context, t *task, err error, now time.Tim
 	}
 }
 
+// A destination may be overloaded if so many calls in a row have no answer: an
+// eighth of those under way when the gate closed, and at least eight. The three that
+// close the gate may be due to one replica that is unavailable. Or as many probes fail
+// as close the gate.
+const (
+	overloadPart  = 8
+	overloadLeast = 8
+)
+
 // noteFailure reports a failure to the gate, and returns whether it counts as a
 // retry of the event.
-func (e *Engine) noteFailure(t *task, class connector.Class, err error) (counts bool) {
+func (e *Engine) noteFailure(t *task, class connector.Class, err error, known bool) (counts bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s := t.step
 	before := s.gate.state
 	switch class {
 	case connector.Unavailable, connector.Blocked:
-		counts = s.gate.taskFailed(t, err) && class == connector.Unavailable
+		counts = s.gate.taskFailed(t, err, known) && class == connector.Unavailable
 	default:
 		counts = true
 		s.gate.destinationAnswered(t)
@@ -170,10 +179,13 @@ func (e *Engine) noteFailure(t *task, class connector.Class, err error) (counts 
 		e.wakeWorkers()
 	}
 	if s.gate.state != before {
-		if s.gate.state == gateAway {
-			s.concurrency.Overloaded(time.Now(), s.calls)
-		}
+		s.callsBefore = s.calls
 		e.logGate(s)
+	}
+	many := s.gate.unanswered >= max(overloadLeast, s.callsBefore/overloadPart) || s.gate.failedProbes >= awayAfter
+	if s.gate.state == gateAway && s.callsBefore > 0 && many {
+		s.concurrency.Overloaded(time.Now(), s.callsBefore)
+		s.callsBefore = 0
 	}
 	return counts
 }

@@ -96,26 +96,40 @@ func (e *Engine) takeBatch(s *step) *batch {
 	return b
 }
 
-// dropFromBatch removes the lanes for which gone is true from the collecting
-// batch.
-func (e *Engine) dropFromBatch(s *step, gone func(*lane) bool) {
-	if s.collecting == nil {
-		return
+// dropFromBatches removes the lanes for which gone is true from the batches of a step
+// that no worker has taken.
+func (e *Engine) dropFromBatches(s *step, gone func(*lane) bool) {
+	if b := s.collecting; b != nil {
+		if e.dropFromBatch(b, gone); len(b.tasks) == 0 {
+			s.collecting = nil
+		}
 	}
-	left := s.collecting.tasks[:0]
-	for _, t := range s.collecting.tasks {
+	s.sealed = slices.DeleteFunc(s.sealed, func(b *batch) bool {
+		for _, t := range e.dropFromBatch(b, gone) {
+			t.entry.calls--
+		}
+		return len(b.tasks) == 0
+	})
+}
+
+// dropFromBatch removes the lanes for which gone is true from a batch, and returns
+// their tasks.
+func (e *Engine) dropFromBatch(b *batch, gone func(*lane) bool) (dropped []*task) {
+	left := b.tasks[:0]
+	for _, t := range b.tasks {
 		if !gone(t.lane) {
 			left = append(left, t)
 			continue
 		}
-		s.collecting.bytes -= int64(t.event.Data.Len())
-		s.working--
+		dropped = append(dropped, t)
+		b.bytes -= int64(t.event.Data.Len())
+		b.step.working--
 		e.working--
-		s.version.release(1)
+		b.step.version.release(1)
 	}
-	if s.collecting.tasks = left; len(left) == 0 {
-		s.collecting = nil
-	}
+	clear(b.tasks[len(left):])
+	b.tasks = left
+	return dropped
 }
 
 // sendBatch sends a batch. Each event has its own result, and only events that
@@ -139,7 +153,8 @@ func (e *Engine) sendBatch(b *batch) {
 	outs := make([]outcome, len(b.tasks))
 	// If the sink refused all events, it is unknown which one it cannot take. They
 	// are sent singly, so that a bad one does not fail the others.
-	whole := len(b.tasks) > 1 && allFailed(errs) && b.ctx.Err() == nil
+	none := allFailed(errs)
+	whole := len(b.tasks) > 1 && none && b.ctx.Err() == nil
 	single := whole && allPermanent(errs)
 	for i, t := range b.tasks {
 		if single {
@@ -148,7 +163,7 @@ func (e *Engine) sendBatch(b *batch) {
 			continue
 		}
 		before := t.retries
-		if outs[i] = e.afterSend(b.ctx, t, errOf(errs, i), now); outs[i].kind == store {
+		if outs[i] = e.afterSend(b.ctx, t, errOf(errs, i), now, i > 0 || !none); outs[i].kind == store {
 			outs[i].kind = again // a worker stores it by itself
 		}
 		t.single = t.single || whole && t.retries > before

@@ -1,9 +1,12 @@
 package delivery
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -327,6 +330,80 @@ func TestBatch_aFailureAfterTheAssignmentEndedHandsBack(t *testing.T) {
 		}
 		if n != 1 || r.ends.n() != 2 {
 			t.Errorf("%d of %d settled were handed back, want 1 of 2", n, r.ends.n())
+		}
+	})
+}
+
+// A call of a batch is one failure without an answer, however many events it has, and
+// none if the destination took some of them. So a bad event does not pause the output.
+func TestBatch_isOneFailureOfTheDestinationAtMost(t *testing.T) {
+	isBad := func(e *cloudevent.Event) bool { return string(e.Key) == "bad" }
+	for name, answer := range map[string]func([]*cloudevent.Event) []error{
+		"some events fail": func(evs []*cloudevent.Event) []error {
+			errs := make([]error, len(evs))
+			for i := range evs[:len(evs)/2] {
+				errs[i] = connector.AsUnavailable(errDown, 0)
+			}
+			return errs
+		},
+		"all fail with a bad one": func(evs []*cloudevent.Event) []error {
+			if slices.ContainsFunc(evs, isBad) {
+				return repeat(connector.AsUnavailable(errDown, 0), len(evs))
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log bytes.Buffer
+				b := &batches{answer: answer}
+				r := start(t, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}, testVersion{
+					Sink: b.sink(), Batch: &Batch{MaxEvents: 10, MaxWait: 10 * time.Millisecond}, Retry: testRetry, MaxRetries: 3,
+				})
+				for range 100 {
+					r.giveAll(r.ctx, "a", "b", "c", "d", "e", "f", "g", "h", "i", "j")
+					after(50 * time.Millisecond)
+				}
+				r.giveAll(r.ctx, "bad", "a", "b", "c", "d", "e", "f", "g", "h")
+				for range 100 {
+					after(50 * time.Millisecond)
+					r.giveAll(r.ctx, "k", "l", "m", "n")
+				}
+				if s := log.String(); strings.Contains(s, "output paused") {
+					t.Errorf("the output was paused %d times", strings.Count(s, "output paused"))
+				}
+				b.mu.Lock()
+				b.answer = func([]*cloudevent.Event) []error { return nil }
+				b.mu.Unlock()
+				after(time.Minute)
+			})
+		})
+	}
+}
+
+// A batch that waits for a worker has not begun. It is handed back with its assignment,
+// although all workers hang in calls of another one.
+func TestBatch_thatWaitsForAWorkerIsHandedBackWithItsAssignment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sink := batchFunc(func(ctx context.Context, evs []*cloudevent.Event) []error {
+			if string(evs[0].Key) == "hangs" {
+				<-ctx.Done()
+				return []error{ctx.Err()}
+			}
+			return nil
+		})
+		r := start(t, Config{DrainTimeout: 500 * time.Millisecond, Ordering: OrderNone}, testVersion{Sink: sink, Batch: &Batch{MaxEvents: 1}})
+		r.mu.Lock()
+		r.version.Load().outputs[0].concurrency.Overloaded(time.Now(), 16) // no more than 16 workers for two seconds
+		r.mu.Unlock()
+		r.giveAll(r.ctx, slices.Repeat([]string{"hangs"}, 16)...)
+		ctx, revoke := context.WithCancel(r.ctx)
+		waiting := r.giveAll(ctx, "b", "c")
+		after(100 * time.Millisecond)
+		revoke()
+		after(time.Second)
+		for _, m := range waiting {
+			r.want(m, connector.ErrInterrupted)
 		}
 	})
 }

@@ -20,7 +20,7 @@ type outcomeKind uint8
 const (
 	done        outcomeKind = iota // the task is done
 	delivered                      // the task is done, and the sink took the event
-	transformed                    // its events are to be delivered
+	transformed                    // its events are to be delivered, or its dead letter is to be stored
 	again                          // the task is attempted again at once
 	store                          // its dead letter is to be stored
 	pause                          // the task waits until a time
@@ -43,6 +43,7 @@ func (e *Engine) conclude(t *task, out outcome, routed []Routed) (back *entry) {
 	case en.in.ended:
 		e.releaseHold(t)
 		s.gate.taskGone(t)
+		e.moveGate(s)
 	case s.version != e.version.Load():
 		e.concludeOld(t, over)
 	case over:
@@ -52,7 +53,7 @@ func (e *Engine) conclude(t *task, out outcome, routed []Routed) (back *entry) {
 	case out.kind == transformed:
 		next := t.next
 		e.releaseHold(t)
-		if t.err != nil {
+		if t.err = out.err; t.err != nil { // now, with the lock, as Status reads it
 			e.enqueueDeadLetter(t)
 		} else {
 			e.deliver(en, routed)
@@ -61,11 +62,14 @@ func (e *Engine) conclude(t *task, out outcome, routed []Routed) (back *entry) {
 		e.advance(l)
 	case out.kind == again || out.kind == store:
 		s.keepPlace(t)
+		e.leaveGate(t, nil)
 		e.makeReady(l)
+		e.moveGate(s)
 	case out.kind == pause:
 		s.keepPlace(t)
 		e.hold(t, out.held)
 		e.noteAsked(s, out)
+		e.leaveGate(t, out.held)
 		e.pauseLane(l, out.delay)
 		e.moveGate(s)
 	case out.kind == wait:
@@ -107,11 +111,37 @@ func (e *Engine) concludeGate(t *task, out outcome) {
 	if s.out == nil {
 		return
 	}
-	if out.kind == delivered && s.gate.taskDelivered(t) {
-		e.logGate(s)
+	if out.kind == delivered {
+		e.noteDelivery(t)
 	}
 	s.gate.taskGone(t)
 	e.moveGate(s)
+}
+
+// noteDelivery reports a delivery to the gate, once.
+func (e *Engine) noteDelivery(t *task) {
+	if t.delivered {
+		return
+	}
+	t.delivered = true
+	if t.step.gate.taskDelivered(t) {
+		e.logGate(t.step)
+	}
+}
+
+// leaveGate makes room for another probe if a task waits for something other than
+// the destination: for its receipt, its dead letter, or a person. A probe that has
+// failed remains the probe until its next try, for the sake of the backoff.
+func (e *Engine) leaveGate(t *task, h *hold) {
+	g := &t.step.gate
+	switch {
+	case t.letter != nil:
+	case t.receipt:
+		e.noteDelivery(t)
+	case h == nil || h.cause != CauseBlocked || g.probeFailed:
+		return
+	}
+	g.taskGone(t)
 }
 
 // waitForGate makes a lane wait for the gate.

@@ -37,6 +37,7 @@ type Engine struct {
 	sending      map[*batch]struct{}
 
 	workers      int       // goroutines
+	busy         int       // workers that work on a task or a batch, of any version
 	parked       int       // workers that wait and were not woken
 	waking       int       // workers woken or started that do not run yet
 	minParked    int       // the least of parked since the last trim

@@ -15,7 +15,7 @@ type gate struct {
 	state             gateState
 	answers           uint64 // of the destination so far: deliveries, and verdicts on an event
 	deadLettersInARow int    // since the last delivery, those being stored included
-	unanswered        int    // failures without an answer in a row
+	unanswered        int    // calls without an answer in a row
 	failedProbes      int    // since the gate closed
 	probe             *task  // nil: the next task that asks becomes the probe
 	probeFailed       bool   // the current probe has failed
@@ -74,14 +74,18 @@ func (g *gate) taskBegins(t *task) { t.answersSeen = g.answers }
 
 // taskFailed notes a failure without an answer, and reports whether it counts
 // as a retry of the task. It counts only if the destination has answered for
-// another task since this one last failed.
-func (g *gate) taskFailed(t *task, cause error) (counts bool) {
+// another task since this one last failed. known is true if the failed call was
+// noted already, for another event of its batch, or if the destination took a part
+// of the batch: a bad event must not close the gate by its companions.
+func (g *gate) taskFailed(t *task, cause error, known bool) (counts bool) {
 	counts = g.countOutages || g.answers != t.answersSeen
 	t.answersSeen = g.answers
 	if g.countOutages {
 		return counts
 	}
-	g.unanswered++
+	if !known {
+		g.unanswered++
+	}
 	if g.state == gateOpen && g.unanswered >= awayAfter {
 		g.state = gateAway
 	}

@@ -213,3 +213,66 @@ func TestLine_stopsDropsToo(t *testing.T) {
 		}
 	})
 }
+
+// The probe waits for half a minute when its assignment ends: the next one probes at
+// once.
+func TestGate_anotherProbeBeginsAtOnceWhenAnAssignmentEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &destination{away: func(*cloudevent.Event) error { return connector.AsUnavailable(errDown, 30*time.Second) }}
+		r := start(t, Config{}, testVersion{Sink: d})
+		revoked, revoke := context.WithCancel(r.ctx)
+		defer revoke()
+		r.giveAll(revoked, "a", "b", "c")
+		after(70 * time.Second) // one is the probe, and has failed; the others wait
+		d.answers(nil)
+		good := r.give(r.ctx, "good")
+		after(time.Second)
+		r.wantUnsettled(good)
+		revoke()
+		after(time.Second)
+		r.want(good, nil)
+	})
+}
+
+// retryHook is an observer that calls a function for each retry.
+type retryHook struct {
+	NoObserver
+	do func()
+}
+
+func (h *retryHook) Retry() { h.do() }
+
+// An event whose assignment has ended stops the line and leaves. Another event that
+// was refused meanwhile becomes the probe in its place.
+func TestLine_isProbedAlthoughTheEventThatStoppedItIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newToken()
+		first, second, left := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		hook := &retryHook{do: func() { <-left }}
+		r := start(t, Config{Observer: hook, DrainTimeout: time.Minute}, testVersion{StopTheLine: 1, Sink: sinkFunc(func(ctx context.Context, e *cloudevent.Event) error {
+			switch string(e.Key) {
+			case "first":
+				<-first
+			case "second":
+				<-second
+			}
+			return k.Send(ctx, e)
+		})})
+		revoked, revoke := context.WithCancel(r.ctx)
+		defer revoke()
+		r.give(revoked, "first")
+		behind := r.give(r.ctx, "second")
+		r.give(r.ctx, "letter")
+		after(time.Second) // the one dead letter that may be
+		revoke()
+		synctest.Wait()
+		close(first) // it becomes the probe, and is about to leave
+		after(time.Second)
+		close(second) // it waits for the gate
+		after(time.Second)
+		close(left)
+		k.expired.Store(false)
+		after(time.Minute)
+		r.want(behind, nil)
+	})
+}

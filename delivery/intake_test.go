@@ -469,3 +469,24 @@ func TestBackPressure_noMoreIsAcceptedThanIsSoonWorkedOn(t *testing.T) {
 		}
 	})
 }
+
+// Status reads what holds an event while a worker transforms that event again, and
+// the transform then fails for good. The race detector watches.
+func TestStatus_readsNothingThatAWorkerWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		r := start(t, Config{}, testVersion{Transformer: transformFunc(func(context.Context, *connector.Message) (*cloudevent.Event, error) {
+			if calls++; calls == 1 {
+				return nil, connector.AsUnavailable(errDown, 0)
+			}
+			pass(time.Second)
+			return nil, fault.New(fault.DecodeFailed, errBoom)
+		})})
+		m := r.give(r.ctx, "a")
+		for range 50 {
+			pass(50 * time.Millisecond)
+			r.Status()
+		}
+		r.want(m, nil)
+	})
+}

@@ -74,6 +74,7 @@ type task struct {
 
 	letter      *deadletter.Letter // the dead letter to store; nil: not given up
 	receipt     bool               // only its receipt is missing
+	delivered   bool               // the gate knows that it was delivered
 	done        bool               // its entry has other tasks that are not
 	retries     int                // counted against MaxRetries
 	pauses      int                // since it began; the backoff grows with it

@@ -12,6 +12,7 @@ import (
 	"github.com/lsm/fiso/common/backoff"
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/delivery/deadletter"
 	"github.com/lsm/fiso/delivery/fault"
 )
 
@@ -244,5 +245,104 @@ func TestOutage_endsForADestinationThatTooManyCallsWouldOverload(t *testing.T) {
 			t.Errorf("%d calls for %d events, want one each, one of the outage, and a few", n, events)
 		}
 		after(time.Minute) // the destination ends its calls
+	})
+}
+
+// An event that waits for something other than the destination is no probe: its dead
+// letter cannot be stored, its receipt cannot be written, or the flow blocks on it.
+// The output goes on without it once the destination is back.
+func TestOutage_endsAlthoughTheProbeWaitsForSomethingElse(t *testing.T) {
+	invalid := &cloudevent.EncodeError{Err: errBoom}
+	for name, tc := range map[string]struct {
+		bad error // what the probe gets when the destination is back
+		Output
+	}{
+		"the dead letter": {invalid, Output{}},
+		"a block":         {invalid, Output{Handling: Handling{OnExhausted: ExhaustedBlock}}},
+		"the receipt": {nil, Output{Receipt: func(_ context.Context, e *cloudevent.Event, _ *deadletter.Letter) error {
+			if string(e.Key) == "bad" {
+				return errBoom
+			}
+			return nil
+		}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := &destination{away: func(e *cloudevent.Event) error {
+					if string(e.Key) == "bad" {
+						return tc.bad
+					}
+					return connector.AsUnavailable(errDown, 0)
+				}}
+				r := start(t, Config{}, testVersion{})
+				out := tc.Output
+				out.Sink, out.DeadLetter, out.Retry, out.MaxRetries = d, r.letterStore, testRetry, 5
+				r.letterStore.fail(errBoom)
+				r.Swap(t.Context(), &Version{Transformer: single{transformFunc(asIs)}, Handling: out.Handling, Outputs: []Output{out}})
+				good := r.giveAll(r.ctx, "a", "b", "c")
+				after(5 * time.Second) // they closed the gate
+				bad := r.give(r.ctx, "bad")
+				after(10 * time.Second) // it was the probe
+				d.answers(func(e *cloudevent.Event) error { return map[string]error{"bad": tc.bad}[string(e.Key)] })
+				after(time.Minute)
+				for _, m := range good {
+					r.want(m, nil)
+				}
+				r.wantUnsettled(bad)
+				if s := r.Status(); len(s.Closed) > 0 {
+					t.Errorf("closed: %v", s.Closed)
+				}
+			})
+		})
+	}
+}
+
+// A destination of which one replica in ten is unavailable is neither away nor
+// overloaded: it keeps its workers.
+func TestOutage_ofAFewReplicasTakesNoWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const events = 100_000
+		dice := newDice(1, 1)
+		var mu sync.Mutex
+		r := start(t, Config{}, testVersion{MaxRetries: 20, Retry: outageRetry, Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
+			mu.Lock()
+			down := dice.chance(0.1)
+			mu.Unlock()
+			if down {
+				pass(time.Millisecond)
+				return connector.AsUnavailable(errDown, 0)
+			}
+			pass(20 * time.Millisecond)
+			return nil
+		})})
+		began := time.Now()
+		for range events {
+			r.give(r.ctx, "")
+		}
+		if took, best := time.Since(began), events/51_200.0; took.Seconds() > 6*best {
+			t.Errorf("%d events took %s, at best %.1fs", events, took, best)
+		}
+	})
+}
+
+// New connections are refused while all calls under way hang: the limit begins again
+// although few calls have failed.
+func TestOutage_ofProbesTakesTheWorkersThatHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		r := start(t, Config{}, testVersion{Retry: outageRetry, Sink: sinkFunc(func(ctx context.Context, _ *cloudevent.Event) error {
+			if calls.Add(1) > 500 {
+				return connector.AsUnavailable(errDown, 0)
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		})})
+		r.giveAll(r.ctx, make([]string, 503)...)
+		after(10 * time.Second)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if n := r.version.Load().outputs[0].concurrency.Workers(); n != minWorkers {
+			t.Errorf("limit %d, want %d", n, minWorkers)
+		}
 	})
 }

@@ -14,14 +14,14 @@ func (e *Engine) runWorker() {
 			e.mu.Unlock()
 			e.sendBatch(b)
 			e.mu.Lock()
-			b.step.calls--
+			e.callEnds(b.step)
 		case t != nil:
 			s := t.step
 			e.mu.Unlock()
 			var out outcome
 			out, routed = e.attempt(t, routed[:0])
 			e.mu.Lock()
-			s.calls--
+			e.callEnds(s)
 			if back := e.conclude(t, out, routed); back != nil {
 				e.mu.Unlock()
 				e.handBack([]*entry{back})
@@ -87,7 +87,7 @@ func (e *Engine) pick() (*task, *batch) {
 		}
 		for s.calls < s.concurrency.Workers() {
 			if len(s.sealed) > 0 {
-				s.calls++
+				e.callBegins(s)
 				return nil, e.takeBatch(s)
 			}
 			l := s.keptReady.pop()
@@ -104,7 +104,7 @@ func (e *Engine) pick() (*task, *batch) {
 				e.addToBatch(l) // nothing else is to be done for it
 			default:
 				l.head.entry.calls++
-				s.calls++
+				e.callBegins(s)
 				return l.head, nil
 			}
 		}
@@ -142,12 +142,27 @@ func (e *Engine) beginHead(l *lane) bool {
 	return true
 }
 
-// maxWorkers is the sum of the worker limits of all steps.
+// maxWorkers is the number of busy workers, and how many more the steps may have.
+// Workers that are busy at a step over its limit, or at a version that was replaced,
+// are not missing at the other steps.
 func (e *Engine) maxWorkers() int {
-	n := 0
-	e.version.Load().steps(func(s *step) { n += s.concurrency.Workers() })
+	n := e.busy
+	e.version.Load().steps(func(s *step) { n += s.freeWorkers() })
 	return n
 }
+
+func (e *Engine) callBegins(s *step) {
+	s.calls++
+	e.busy++
+}
+
+func (e *Engine) callEnds(s *step) {
+	s.calls--
+	e.busy--
+}
+
+// freeWorkers is how many more workers a step may have.
+func (s *step) freeWorkers() int { return max(0, s.concurrency.Workers()-s.calls) }
 
 // waiting is how many tasks and batches wait for a worker.
 func (s *step) waiting() int { return s.ready.n + s.keptReady.n + len(s.sealed) }
@@ -171,7 +186,7 @@ func (e *Engine) wakeWorkers() {
 	}
 	useful, behind := -e.waking, false
 	e.version.Load().steps(func(s *step) {
-		work, free := s.waiting(), max(0, s.concurrency.Workers()-s.calls)
+		work, free := s.waiting(), s.freeWorkers()
 		useful += min(work, free)
 		behind = behind || work > free
 	})

@@ -2,11 +2,14 @@ package delivery
 
 import (
 	"context"
+	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/connector"
 )
 
 // A sink that takes 20 ms reaches nearly the rate of 1,024 calls at once, and the
@@ -95,4 +98,72 @@ func TestWorkers_comeForAStepThatTheOthersLeft(t *testing.T) {
 			}
 		})
 	}
+}
+
+// splitter sends the events of key "b" to the second output and all others to the
+// first.
+type splitter struct{}
+
+func (splitter) Transform(ctx context.Context, m *connector.Message, into []Routed) ([]Routed, error) {
+	e, err := asIs(ctx, m)
+	routed := Routed{Event: e}
+	if string(m.Key) == "b" {
+		routed.Output = 1
+	}
+	return append(into, routed), err
+}
+
+// hangs is a sink whose calls hang until they are cancelled. Three of them find out
+// after five seconds that the destination is unavailable.
+func hangs() connector.Sink {
+	var n atomic.Int64
+	return sinkFunc(func(ctx context.Context, _ *cloudevent.Event) error {
+		if n.Add(1) <= 3 {
+			pass(5 * time.Second)
+			return connector.AsUnavailable(errDown, 0)
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+}
+
+// The limit of an output falls when its destination no longer answers. The workers
+// whose calls hang there must not be missing at the other outputs.
+func TestWorkers_thatHangAtOneOutputAreNotMissingAtAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, Config{}, testVersion{})
+		h := Handling{DeadLetter: r.letterStore, Retry: outageRetry}
+		good := sinkFunc(func(context.Context, *cloudevent.Event) error { return nil })
+		r.Swap(t.Context(), &Version{Transformer: splitter{}, Handling: h, Outputs: []Output{
+			{Name: "a", Sink: hangs(), Handling: h}, {Name: "b", Sink: good, Handling: h},
+		}})
+		for i := range 500 {
+			r.give(r.ctx, "a"+strconv.Itoa(i))
+		}
+		after(6 * time.Second)
+		for range 100 {
+			m := r.give(r.ctx, "b")
+			after(time.Second)
+			r.want(m, nil)
+		}
+	})
+}
+
+// Nor may they be missing on the version that replaces theirs, while they may drain.
+func TestWorkers_thatHangOnAnOldVersionAreNotMissingOnTheNewOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, Config{DrainTimeout: time.Minute}, testVersion{Sink: hangs(), SinkName: "old"})
+		for i := range 500 {
+			r.give(r.ctx, "a"+strconv.Itoa(i))
+		}
+		after(6 * time.Second)
+		go r.Swap(t.Context(), r.withDefaults(testVersion{SinkName: "new"}).version())
+		synctest.Wait()
+		for range 10 {
+			m := r.give(r.ctx, "b")
+			after(time.Second)
+			r.want(m, nil)
+		}
+		after(time.Minute)
+	})
 }
