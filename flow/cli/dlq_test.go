@@ -66,7 +66,7 @@ func TestDlqList_groupsByCodeAndMessage(t *testing.T) {
 	if !strings.HasPrefix(lines[2], "3      SINK_REJECTED") || !strings.Contains(lines[2], "  2        422") {
 		t.Errorf("the largest group and its latest letter come first:\n%s", r.out)
 	}
-	r.wants(t, 0, "One of them: fiso-flow dlq show --flow "+file+" 2", "")
+	r.wants(t, 0, "show one: fiso-flow dlq show --flow "+file+" 2", "")
 	call(t, "dlq", "list", "--flow", file, "--limit", "1").wants(t, 0, "… and 1 more groups (--limit 0 shows all)", "")
 	call(t, "dlq", "list", "--flow", file, "--since", "24h").wants(t, 0, "orders: 3 dead letters", "")
 

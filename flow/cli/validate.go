@@ -16,9 +16,11 @@ func (a *app) validateCommand() *cobra.Command {
 	var explain bool
 	c := &cobra.Command{
 		Use:   "validate [path…]",
-		Short: "Check flow files, without connecting anywhere",
-		Long: `Checks flow files or directories of them: keys, values, connector settings and
-every CEL expression. All faults of all files are shown, each with its line.`,
+		Short: "Check flow files, and connect to nothing",
+		Long: `Checks flow files: keys, values, connector settings and every CEL expression. It
+shows all faults of all files, each with its line, its column and a hint.
+
+` + pathHelp,
 		Example: `  fiso-flow validate flows/
   fiso-flow validate --explain order-events.yaml`,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -26,7 +28,7 @@ every CEL expression. All faults of all files are shown, each with its line.`,
 			return a.validated(flows, err, explain)
 		},
 	}
-	c.Flags().BoolVar(&explain, "explain", false, "say in words what each flow will do")
+	c.Flags().BoolVar(&explain, "explain", false, "describe in words what each flow will do")
 	return c
 }
 
