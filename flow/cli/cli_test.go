@@ -261,7 +261,7 @@ func TestCommands_tellOfDataThatTheSinkCannotWrite(t *testing.T) {
 			file := write(t, dir, "orders.yaml", "name: orders\nsource: {type: kafka, config: {brokers: a:1, topic: orders, consumerGroup: g}}\nsink: "+sink+"\n")
 			args := []string{"transform", "--flow", file, "--input", forged, "--header", "content-type=application/json"}
 			if passes {
-				call(t, args...).wants(t, 0, "", "sent byte for byte, and not shown: write the event as JSON: data is not what datacontenttype")
+				call(t, args...).wants(t, 0, "", "sent byte for byte, but cannot be shown as JSON: write the event as JSON: data is not what datacontenttype")
 				if j := decode[struct{ OK bool }](t, call(t, append(args, "-o", "json")...)); !j.OK {
 					t.Error("as JSON it fails")
 				}

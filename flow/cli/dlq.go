@@ -103,7 +103,7 @@ func groupLetters(ctx context.Context, flow *plan.Plan, since time.Time) ([]*gro
 	err := flow.ReadDeadLetters(ctx, since, func(s plan.StoredLetter) error {
 		count := max(1, s.Unread)
 		total += count
-		k := key{"UNKNOWN", "no dead letter of fiso-flow"}
+		k := key{"UNKNOWN", "not a dead letter of fiso-flow"}
 		var at time.Time
 		switch {
 		case s.Unread > 0:

@@ -155,7 +155,7 @@ func TestDlq_readsTheTopicOfTheFlow(t *testing.T) {
 	}
 	file := write(t, t.TempDir(), "orders.yaml", strings.Replace(orders, "127.0.0.1:1\n", cluster.Brokers()[0]+"\n", 1))
 	call(t, "dlq", "list", "--flow", file).wants(t, 0, "orders: 6 dead letters in Kafka topic fiso-dlq-orders", "")
-	call(t, "dlq", "list", "--flow", file).wants(t, 0, "no dead letter of fiso-flow", "")
+	call(t, "dlq", "list", "--flow", file).wants(t, 0, "not a dead letter of fiso-flow", "")
 	call(t, "dlq", "show", "--flow", file, "0:1").wants(t, 0, "from       orders, partition 2, offset 2", "")
 	call(t, "dlq", "show", "--flow", file, "0:4").wants(t, 0, "from       hooks\n", "")
 	call(t, "dlq", "show", "--flow", file, "0:5").wants(t, 0, "damaged    not a dead letter of fiso", "")

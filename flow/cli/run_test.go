@@ -249,8 +249,8 @@ errorHandling: {deadLetter: {type: file, config: {path: `+dir+`/dead.jsonl}}}
 func TestRun_refusesAStartThatNothingAnswers(t *testing.T) {
 	file := write(t, t.TempDir(), "orders.yaml", orders)
 	r := call(t, "run", "--metrics-addr", freeAddr(t), "--start-timeout", "2s", file)
-	r.wants(t, 1, "", "flow orders does not start: nothing answered within 2s: source: broker 127.0.0.1:1")
-	r.wants(t, 1, "", "'fiso-flow check' tells step by step")
+	r.wants(t, 1, "", "flow orders does not start: no answer within 2s: source: broker 127.0.0.1:1")
+	r.wants(t, 1, "", "'fiso-flow check' shows which step fails")
 }
 
 func TestRun_refusesAStartOnAPortInUse(t *testing.T) {

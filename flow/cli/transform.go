@@ -63,11 +63,11 @@ and sends nothing.`,
 			all, err := flow.Process(c.Context(), m)
 			switch {
 			case errors.Is(err, delivery.ErrUnrouted):
-				return a.notSent("unrouted", "no sink takes it: acknowledged, counted as unrouted, and not sent")
+				return a.notSent("unrouted", "unrouted: no sink takes the event; it is acknowledged, counted and not sent")
 			case err != nil:
 				return a.printFailure(err)
 			case len(all) == 0:
-				return a.notSent("filtered", "filtered: acknowledged, counted, and not sent")
+				return a.notSent("filtered", "filtered: the event is acknowledged, counted and not sent")
 			}
 			return a.printDeliveries(flow, all)
 		},
@@ -115,7 +115,7 @@ func (a *app) printUnshowable(err error) error {
 	if a.JSON() {
 		return a.PrintJSON(map[string]any{"ok": true, "message": err.Error()})
 	}
-	a.Errorf("sent byte for byte, and not shown: %v\n", err)
+	a.Errorf("the event would be sent byte for byte, but cannot be shown as JSON: %v\n", err)
 	return nil
 }
 
