@@ -81,28 +81,28 @@ func explanation(e *plan.Explanation) string {
 			fmt.Fprintf(&b, "  %-13s %s\n", name, text)
 		}
 	}
-	fmt.Fprintf(&b, "%s (%s) is valid, and this will happen:\n", e.Flow, e.File)
+	fmt.Fprintf(&b, "%s (%s) is valid. It will do this:\n", e.Flow, e.File)
 	if e.Paused {
 		row("paused", "it fetches nothing and keeps its commits")
 	}
-	row("reads", e.Source)
-	row("keeps", e.Filter)
-	row("becomes", e.Transform)
+	row("source", e.Source)
+	row("filter", e.Filter)
+	row("transform", e.Transform)
 	if len(e.Sinks) == 0 {
-		row("goes to", e.Sink)
+		row("sink", e.Sink)
 	} else {
-		row("goes to", e.Routing)
+		row("sinks", e.Routing)
 	}
 	for _, s := range e.Sinks {
 		row("", "- "+s)
 	}
-	row("order", e.Ordering)
+	row("ordering", e.Ordering)
 	row("in flight", e.InFlight)
 	row("batches", e.Batch)
 	row("retries", schedule(e.Retries))
-	row("then", e.Exhausted)
+	row("exhausted", e.Exhausted)
 	row("dead letters", e.DeadLetters)
-	row("at once", "what is malformed, an expression that fails, an output over the limit, an event the sink refuses for good")
+	row("not retried", "malformed data, an expression that fails, an output over the limit, an event that the sink refuses for good")
 	row("stop the line", e.StopTheLine)
 	row("drain", e.Drain)
 	return b.String()

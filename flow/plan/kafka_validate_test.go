@@ -13,8 +13,8 @@ func TestParse_refusesKafkaAddressesAndNamesWithTheirPlace(t *testing.T) {
 	long := strings.Repeat("x", 250)
 	for _, tc := range []struct{ name, source, sink, letters, want string }{
 		{"a port that is a word", "brokers: kafka:abc, topic: t, consumerGroup: g", "", "",
-			`flow.yaml:2:41: source.config.brokers[0]: the port of "kafka:abc" is no number from 1 to 65535; write host:port, such as kafka:9092`},
-		{"a port too high", "brokers: ['a:1', 'b:99999'], topic: t, consumerGroup: g", "", "", `source.config.brokers[1]: the port of "b:99999" is no number from 1 to 65535`},
+			`flow.yaml:2:41: source.config.brokers[0]: the port of "kafka:abc" is not a number from 1 to 65535; write host:port, such as kafka:9092`},
+		{"a port too high", "brokers: ['a:1', 'b:99999'], topic: t, consumerGroup: g", "", "", `source.config.brokers[1]: the port of "b:99999" is not a number from 1 to 65535`},
 		{"port 0", "brokers: 'b:0', topic: t, consumerGroup: g", "", "", `the port of "b:0" is not a number`},
 		{"no host", "brokers: ':9092', topic: t, consumerGroup: g", "", "", `":9092" is not an address; write host:port`},
 		{"a path", "brokers: 'b/c:9092', topic: t, consumerGroup: g", "", "", `"b/c:9092" is not an address`},
