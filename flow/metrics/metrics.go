@@ -45,7 +45,8 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 	}
 	m := &Metrics{
 		events: counter("events_total",
-			"Events that ended, by status: delivered, filtered, unrouted (no sink takes it), dead_lettered, dropped, or interrupted (handed back to the source).", "status"),
+			"Events that ended, by status: delivered, filtered, unrouted (no sink takes it), dead_lettered, dropped, or interrupted (handed back to the source).",
+			"status"),
 		durations: newHistogram("fiso_flow_event_duration_seconds",
 			"Duration by phase: transform and sink for each try, total from accepted to settled.",
 			// from the time of a minimal transform to the longest useful timeout

@@ -112,7 +112,7 @@ func (f *Flow) validateSinks() error {
 		errs = append(errs, validName(key+".name", s.Name))
 		if takesAll >= 0 && f.Routing != "all" {
 			errs = append(errs, fault(key,
-				"gets no event, because sinks[%[1]d] has no when and takes them all; give sinks[%[1]d] a when, put it last, or set routing: all", takesAll))
+				"gets no event, because sinks[%d] has no when and takes them all; give that one a when, put it last, or set routing: all", takesAll))
 		}
 		if s.When.IsZero() {
 			takesAll = i
