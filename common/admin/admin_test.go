@@ -268,7 +268,7 @@ func TestServer_boundsWhatACallerMayTake(t *testing.T) {
 // the metrics port with connections makes the probes fail, and the process is killed.
 // U13: so did 64 requests whose body never came, and 64 callers that did not read
 // their answers.
-func TestServer_givesThePlaceOfWhoeverAsksForNothingToTheNext(t *testing.T) {
+func TestServer_closesAnIdleConnectionForANewOne(t *testing.T) {
 	for _, row := range []struct{ name, said string }{
 		{"says nothing", ""},
 		{"half a request line", "GET /heal"},

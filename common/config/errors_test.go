@@ -9,7 +9,7 @@ import (
 )
 
 // Each row is the exact text that a person reads.
-func TestErrors_areWordsThatHelp(t *testing.T) {
+func TestErrors_readAsExpected(t *testing.T) {
 	for _, test := range []struct{ name, text, want string }{
 		{"unknown key, near one", "in:\n  namme: x\n", `
 f.yaml:2:3: unknown key "namme" in in

@@ -9,7 +9,7 @@ import (
 )
 
 // U1: an event that cannot be written does not fail the others of its batch.
-func TestSendSound_refusesTheGuiltyAlone(t *testing.T) {
+func TestSendSound_refusesOnlyTheEventAtFault(t *testing.T) {
 	event := func(id, data string) *cloudevent.Event {
 		return &cloudevent.Event{ID: id, DataContentType: "application/json", Data: cloudevent.Bytes([]byte(data))}
 	}

@@ -145,14 +145,14 @@ func TestNew_refusesAConfigurationThatIsAtFault(t *testing.T) {
 	}
 }
 
-func TestConfig_whatItSaysHelps(t *testing.T) {
+func TestConfig_faultsSayWhatToWrite(t *testing.T) {
 	err := config.Decode("flow.yaml", []byte("url: http://user:canary@orders/"), new(SinkConfig))
 	if err == nil || !strings.Contains(err.Error(), "use auth: {type: basic") || !strings.Contains(err.Error(), "flow.yaml:1:") {
 		t.Errorf("error is %v", err)
 	}
 }
 
-func TestStatuses_areWrittenAsTheyAreRead(t *testing.T) {
+func TestStatuses_marshalAsTheyUnmarshal(t *testing.T) {
 	for _, text := range []string{"429", "5xx"} {
 		var s Statuses
 		if err := s.UnmarshalText([]byte(text)); err != nil {

@@ -174,7 +174,7 @@ func TestSink_anAnswerToARequestThatTheServerHasNotReadIsNone(t *testing.T) {
 }
 
 // U19: a server that sends first is not an HTTP server.
-func TestSink_asksNothingOfAServerThatSpeaksFirst(t *testing.T) {
+func TestSink_sendsNothingToAServerThatSpeaksFirst(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -199,7 +199,7 @@ func TestSink_asksNothingOfAServerThatSpeaksFirst(t *testing.T) {
 }
 
 // U19: a connection that cannot be inspected without waiting is read with a wait.
-func TestSink_looksPatientlyWhereItCannotLookOtherwise(t *testing.T) {
+func TestSink_inspectsAConnectionWithAWaitIfItMust(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var dialled int
 		dial := func(context.Context, string, string) (net.Conn, error) {

@@ -19,7 +19,7 @@ import (
 // are none, at the end:
 // https://pkg.go.dev/github.com/twmb/franz-go/pkg/kgo#ConsumeResetOffset
 // https://github.com/confluentinc/parallel-consumer/issues/409
-func TestSource_aCommitTheBrokerNoLongerHasIsAGap(t *testing.T) {
+func TestSource_aCommittedOffsetThatTheBrokerDeletedIsAGap(t *testing.T) {
 	for name, tc := range map[string]struct {
 		commit int64
 		want   []int64
@@ -72,7 +72,7 @@ func TestSource_holdsAtAGapWhenTold(t *testing.T) {
 }
 
 // A gap while consuming must not let the commit pass records in flight before it.
-func TestSource_aGapAheadOfUnsettledRecords(t *testing.T) {
+func TestSource_commitsNothingPastAnUnsettledRecordAtAGap(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 3)
 	held := make(chan *connector.Message, 10)
@@ -105,7 +105,7 @@ func TestSource_anOutOfRangeThatPassesIsNoGap(t *testing.T) {
 	}
 }
 
-func TestSource_aRefusedFetchIsSaidAndTriedAgain(t *testing.T) {
+func TestSource_aRefusedFetchIsReportedAndRetried(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 3)
 	f := c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "t", Err: kerr.TopicAuthorizationFailed, Count: -1})
@@ -155,7 +155,7 @@ func TestSource_transactionMarkersLeaveNoLag(t *testing.T) {
 	eventually(t, "commit past the last marker", func() bool { return committed(t, c, 0) == 8 })
 }
 
-func TestSource_truncatedLogIsReadFromWhereItParted(t *testing.T) {
+func TestSource_readsATruncatedLogFromWhereItDiverged(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 10)
 	m := begin(t, testSource(c), nil)

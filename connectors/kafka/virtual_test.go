@@ -119,7 +119,7 @@ func TestSource_aHandlerThatDoesNotReturnIsLeftBehind(t *testing.T) {
 	m.stop()
 }
 
-func TestSource_aTopicMadeAnewIsReadFromItsStart(t *testing.T) {
+func TestSource_readsARecreatedTopicFromItsStart(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	m := begin(t, testSource(c, func(cfg *SourceConfig) { cfg.StartOffset = "latest" }), nil)
 	eventually(t, "start", func() bool { return m.assigned() == 1 })
@@ -136,7 +136,7 @@ func TestSource_aTopicMadeAnewIsReadFromItsStart(t *testing.T) {
 	}
 }
 
-func TestSource_rangeThatIsNotKnownIsAskedForAgain(t *testing.T) {
+func TestSource_asksAgainForAnUnknownOffsetRange(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 10)
 	if err := c.Commit(t.Context(), "g", "t", 0, 50); err != nil {

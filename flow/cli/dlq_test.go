@@ -198,7 +198,7 @@ func TestDlq_goesOnPastABatchThatItCannotUnpack(t *testing.T) {
 }
 
 // U22: foreign content in a dead letter cannot control a terminal or add a line.
-func TestDlq_showsWhatStrangersWroteAsText(t *testing.T) {
+func TestDlq_escapesControlCharactersInDeadLetters(t *testing.T) {
 	letter := someLetters()[0]
 	letter.Code, letter.Reason = fault.SinkRejected, "\x1b[2J422\nvalue      forged"
 	letter.Message.Key = []byte("k\rplace")
@@ -229,7 +229,7 @@ sink: {type: stdout}
 	call(t, "dlq", "show", "--flow", file, "0:1").wants(t, 1, "", "no dead letter at 0:1 of Kafka topic fiso-dlq-orders of ")
 }
 
-func TestDlq_saysWhenThereIsNone(t *testing.T) {
+func TestDlq_saysWhenTheFlowHasNoDeadLetterQueue(t *testing.T) {
 	file := write(t, t.TempDir(), "hooks.yaml", `name: hooks
 source: {type: http, config: {listen: "127.0.0.1:0", path: /hooks}}
 sink: {type: stdout}

@@ -269,7 +269,7 @@ errorHandling: {onExhausted: block}
 	r.wants(t, 1, "", taken.Addr().String())
 }
 
-func TestStanding_logsWhatBecomesReadyAndWhatStops(t *testing.T) {
+func TestStatusLogger_logsFlowsThatBecomeReadyOrStopBeingReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var (
 			logs    output

@@ -127,7 +127,7 @@ func TestTransform_showsEachOfSeveralEventsAndItsSink(t *testing.T) {
 	call(t, "transform", "--flow", file, "--input", `{"test":true}`).wants(t, 0, "", "filtered: the event is acknowledged, counted and not sent")
 }
 
-func TestTest_refusesFilesThatAreNone(t *testing.T) {
+func TestTest_refusesInvalidTestFiles(t *testing.T) {
 	for name, c := range map[string]struct{ flow, test, says string }{
 		"no tests":         {orders, "", "no transform tests at"},
 		"no expectation":   {orders, "tests: [{name: x, input: {}}]\n", "a test expects one of"},

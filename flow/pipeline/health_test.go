@@ -65,7 +65,7 @@ func (failing) Guarantees() connector.Guarantees { return connector.Guarantees{}
 
 func (f failing) Run(context.Context, connector.Handler) error { return f.err }
 
-func TestPipeline_ofASourceThatGivesUpSaysWhoDid(t *testing.T) {
+func TestPipeline_namesTheSourceWhenItFails(t *testing.T) {
 	l := NewLoader(Options{})
 	d, err := l.Load("a.yaml", []byte("name: a\nsource: {type: http, config: {listen: '127.0.0.1:0'}}\nsink: {type: stdout}\nerrorHandling: {onExhausted: block}\n"))
 	if err != nil {
