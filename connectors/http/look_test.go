@@ -33,7 +33,7 @@ var senders = []struct {
 	{"batch", ModeBatch, func(s *Sink, ctx context.Context, e *cloudevent.Event) error {
 		return errors.Join(s.SendBatch(ctx, []*cloudevent.Event{e, e})...)
 	}},
-	{"one by one", ModeStructured, func(s *Sink, ctx context.Context, e *cloudevent.Event) error {
+	{"SendBatch without batch mode", ModeStructured, func(s *Sink, ctx context.Context, e *cloudevent.Event) error {
 		return errors.Join(s.SendBatch(ctx, []*cloudevent.Event{e})...)
 	}},
 }
@@ -261,11 +261,11 @@ func TestSink_sendsOnceMoreWhatFailsOnAUsedConnection(t *testing.T) {
 		requests int64
 		want     string // part of the error; "": delivered
 	}{
-		{"not a word", "", 3, ""},
+		{"closed without an answer", "", 3, ""},
 		{"408 and the end", closing, 3, ""},
 		{"408 and no end", status("408 Request Timeout", ""), 2, "408 Request Timeout"},
 		{"half an answer", "HTTP/1.1 2", 2, "closed before an answer"},
-		{"no HTTP", "hello\r\n\r\n", 2, "not HTTP/1.1"},
+		{"an answer that is not HTTP", "hello\r\n\r\n", 2, "not HTTP/1.1"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			p := newPeer(t, func(n int64, c net.Conn, r *nethttp.Request) bool {

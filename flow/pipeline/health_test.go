@@ -30,7 +30,7 @@ func TestHealth_saysWhyAFlowIsNotReady(t *testing.T) {
 		want string // "": ready
 		note string
 	}{
-		{"it works", &health{assigns: true}, connector.Status{Partitions: good}, delivery.State{}, "", ""},
+		{"ready", &health{assigns: true}, connector.Status{Partitions: good}, delivery.State{}, "", ""},
 		{"the source has a problem", &health{assigns: true}, connector.Status{Problem: "broker b:9092: connection refused"}, delivery.State{}, "source: broker b:9092: connection refused", ""},
 		{"no partition yet", &health{assigns: true, started: now.Add(-time.Second)}, connector.Status{}, delivery.State{}, "starting: no partition is assigned yet", ""},
 		{"no partition for this member", &health{assigns: true, started: now.Add(-time.Minute)}, connector.Status{}, delivery.State{}, "", ""},
