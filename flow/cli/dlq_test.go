@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
@@ -132,17 +133,26 @@ func TestDlqShow_saysWhetherALetterWouldPassToday(t *testing.T) {
 	}
 }
 
-func TestDlq_readsTheTopicOfTheFlow(t *testing.T) {
-	cluster := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"orders": 1, "fiso-dlq-orders": 1}})
-	p, err := kafka.NewProducer(kafka.ProducerConfig{ClientConfig: kafka.ClientConfig{Brokers: cluster.Brokers()}}, kafka.ProducerOptions{})
+// newProducer returns a producer for the cluster that the end of the test closes.
+func newProducer(t *testing.T, cluster *kafkatest.Cluster, maxMessage config.Bytes) *kafka.Producer {
+	t.Helper()
+	p, err := kafka.NewProducer(kafka.ProducerConfig{
+		ClientConfig: kafka.ClientConfig{Brokers: cluster.Brokers()}, MaxMessageBytes: maxMessage,
+	}, kafka.ProducerOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if err := p.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
+	return p
+}
+
+func TestDlq_readsTheTopicOfTheFlow(t *testing.T) {
+	cluster := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"orders": 1, "fiso-dlq-orders": 1}})
+	p := newProducer(t, cluster, 0)
 	foreign := &deadletter.Letter{Message: &connector.Message{Position: connector.Position{Stream: "hooks"}},
 		Code: fault.DecodeFailed, Flow: "orders", FailedAt: time.Now()}
 	for _, l := range append(someLetters(), foreign) {
@@ -166,15 +176,7 @@ func TestDlq_readsTheTopicOfTheFlow(t *testing.T) {
 // shown.
 func TestDlq_goesOnPastABatchThatItCannotUnpack(t *testing.T) {
 	cluster := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"orders": 1, "fiso-dlq-orders": 1}})
-	p, err := kafka.NewProducer(kafka.ProducerConfig{ClientConfig: kafka.ClientConfig{Brokers: cluster.Brokers()}, MaxMessageBytes: 8 << 20}, kafka.ProducerOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := p.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	}()
+	p := newProducer(t, cluster, 8<<20)
 	letters := someLetters()
 	letters[1].Message.Value = make([]byte, 4<<20) // about 100 bytes when compressed
 	for _, l := range letters {

@@ -117,15 +117,7 @@ func TestRun_deliversAndTellsHowItStands(t *testing.T) {
 	addr := freeAddr(t)
 	logs, stop := running(t, map[string]string{"FISO_CONFIG_DIR": dir, "FISO_METRICS_ADDR": addr, "FISO_LOG_LEVEL": "debug"})
 
-	p, err := kafka.NewProducer(kafka.ProducerConfig{ClientConfig: kafka.ClientConfig{Brokers: cluster.Brokers()}}, kafka.ProducerOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := p.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	}()
+	p := newProducer(t, cluster, 0)
 	for _, value := range []string{`{"legacy_id": "A-1", "order_status": "PAID"}`, `{`} {
 		if err := p.Produce(t.Context(), kafka.Record{Topic: "orders", Value: []byte(value)}); err != nil {
 			t.Fatal(err)
