@@ -104,7 +104,7 @@ func TestExchange_readsAnswers(t *testing.T) {
 					t.Fatalf("in pieces %d: error is %v", piece, err)
 				}
 				// Surplus bytes that have not arrived cannot be seen.
-				if spent != row.spent && (row.name != "long" || piece != 1) {
+				if spent != row.spent && (row.name != "body longer than Content-Length" || piece != 1) {
 					t.Errorf("in pieces %d: spent is %v", piece, spent)
 				}
 				if err == nil && (x.status != row.status || string(x.body) != row.body) {

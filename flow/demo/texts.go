@@ -37,7 +37,7 @@ func (s *demo) printTotals() {
 	s.printf("  delivered    %4d, %d of them in the new form after the reload\n", t.delivered, t.withAmount)
 	s.printf("  dead letters %4d: %s\n", t.dead, t.codeList())
 	s.printf("  lost         %4d\n  twice        %4d\n  out of order %4d\n", len(t.lost), t.duplicates, len(t.disorder))
-	s.printf("  (%d deliveries were answered with 503 and retried)\n\n  %d = %d delivered + %d dead letters: %s\n",
+	s.printf("  (answered with 503 and retried: %d)\n\n  %d = %d delivered + %d dead letters: %s\n",
 		t.retries, t.produced, t.delivered, t.dead, verdict)
 	for _, x := range []struct {
 		what string
