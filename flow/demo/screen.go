@@ -82,7 +82,7 @@ func (s *screen) panel() {
 	t := s.ledger.totals()
 	state := "\x1b[32m● answering\x1b[0m"
 	if s.service.away.Load() {
-		state = "\x1b[31m● away: 503 to everything\x1b[0m"
+		state = "\x1b[31m● failing: 503 to everything\x1b[0m"
 	}
 	var b strings.Builder
 	if s.drawn > 0 {
