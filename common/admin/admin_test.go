@@ -268,7 +268,7 @@ func TestServer_boundsWhatACallerMayTake(t *testing.T) {
 // the metrics port with connections makes the probes fail, and the process is killed.
 // U13: so did 64 requests whose body never came, and 64 callers that did not read
 // their answers.
-func TestServer_givesThePlaceOfWhoeverAsksForNothingToTheNext(t *testing.T) {
+func TestServer_closesAnIdleConnectionForANewOne(t *testing.T) {
 	for _, row := range []struct{ name, said string }{
 		{"says nothing", ""},
 		{"half a request line", "GET /heal"},
@@ -343,9 +343,9 @@ func firstLine(c net.Conn) (string, error) {
 func TestServer_refusesABodyAtOnce(t *testing.T) {
 	s := start(t, Options{})
 	for _, row := range []struct{ name, head string }{
-		{"of a length", "GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"},
-		{"of no length", "GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"},
-		{"by POST", "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"},
+		{"Content-Length", "GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"},
+		{"chunked", "GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"},
+		{"POST", "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			c, begin := dial(t, s, row.head), time.Now()

@@ -49,10 +49,10 @@ func TestBounds_spreadsByTheJitterBothWays(t *testing.T) {
 	}{
 		{"a fifth", 0.2, 800 * ms, 1200 * ms},
 		{"all of it", 1, 0, 2 * time.Second},
-		{"more than all is all", 7, 0, 2 * time.Second},
-		{"negative is none", -1, time.Second, time.Second},
-		{"not a number is none", math.NaN(), time.Second, time.Second},
-		{"infinite is all", math.Inf(1), 0, 2 * time.Second},
+		{"above 1 counts as 1", 7, 0, 2 * time.Second},
+		{"negative counts as 0", -1, time.Second, time.Second},
+		{"not a number counts as 0", math.NaN(), time.Second, time.Second},
+		{"infinite counts as 1", math.Inf(1), 0, 2 * time.Second},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p := Policy{Initial: time.Second, Max: time.Second, Jitter: tc.jitter}

@@ -130,7 +130,7 @@ func TestContext_afterFuncIsThatOfContexts(t *testing.T) {
 }
 
 // The end of a call races with the owner that removes its hook.
-func TestHook_removedBesideTheEnd(t *testing.T) {
+func TestHook_isRemovedWhileTheCallEnds(t *testing.T) {
 	for range 1000 {
 		e := begun(t.Context())
 		var done atomic.Bool

@@ -246,7 +246,7 @@ func TestParseJSON_refusesWithWordsThatSayWhy(t *testing.T) {
 		{"a number above 32 bits", `{"n":2147483648}`, "attribute n: the number is not a 32-bit integer"},
 		{"a number below 32 bits", `{"n":-2147483649}`, "attribute n: the number is not a 32-bit integer"},
 		{"half a surrogate pair", `{"id":"\ud83d"}`, `attribute "id" has half of a surrogate pair`},
-		{"the other half", `{"id":"\ude00"}`, `attribute "id" has half of a surrogate pair`},
+		{"low half of a surrogate pair", `{"id":"\ude00"}`, `attribute "id" has half of a surrogate pair`},
 		{"half a pair and another escape", `{"id":"\ud83d\n"}`, `attribute "id" has half of a surrogate pair`},
 		{"bytes that are not UTF-8", "{\"specversion\":\"1.0\",\"data\":{\"a\":\"\xff\"}}", "not valid JSON at byte 34: bytes that are not UTF-8"},
 		{"a byte order mark", "\xef\xbb\xbf{}", "a byte order mark, which JSON does not have"},

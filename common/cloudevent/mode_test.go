@@ -55,7 +55,7 @@ func TestSigns_theContentTypeDecidesBeforeHeadersDo(t *testing.T) {
 
 // U3: a reader that uses the first of two content types and a reader that uses the last
 // must not see different messages.
-func TestSigns_twoContentTypesAreNone(t *testing.T) {
+func TestSigns_refusesTwoDifferentContentTypes(t *testing.T) {
 	for _, row := range []struct {
 		first, second string
 		want          Mode

@@ -50,7 +50,7 @@ func (a *App) JSON() bool { return a.output == "json" }
 // root's.
 func (a *App) Execute(ctx context.Context, args []string, root, run *cobra.Command) int {
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.PersistentFlags().StringVarP(&a.output, "output", "o", "text", "how to print the result: text or json")
+	root.PersistentFlags().StringVarP(&a.output, "output", "o", "text", "`format` of the result: text or json")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
 		if a.output != "text" && a.output != "json" {

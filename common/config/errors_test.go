@@ -9,7 +9,7 @@ import (
 )
 
 // Each row is the exact text that a person reads.
-func TestErrors_areWordsThatHelp(t *testing.T) {
+func TestErrors_readAsExpected(t *testing.T) {
 	for _, test := range []struct{ name, text, want string }{
 		{"unknown key, near one", "in:\n  namme: x\n", `
 f.yaml:2:3: unknown key "namme" in in
@@ -47,7 +47,7 @@ f.yaml:3:1: key "s" is set twice
 f.yaml:1:4: s: expected text, found the number 5
   1 | s: 5
     |    ^ put it in quotes: "5"`},
-		{"truth for text", "s: true\n", `
+		{"boolean for text", "s: true\n", `
 f.yaml:1:4: s: expected text, found true
   1 | s: true
     |    ^^^^ put it in quotes: "true"`},
@@ -79,7 +79,7 @@ f.yaml:1:4: u: "-1" is not a whole number from 0 to 65535
 f.yaml:1:4: f: ".inf" is not a number that fits
   1 | f: .inf
     |    ^^^^`},
-		{"yes", "b: yes\n", `
+		{"yes for a boolean", "b: yes\n", `
 f.yaml:1:4: b: expected true or false, found the text "yes"
   1 | b: yes
     |    ^^^ write true or false`},
@@ -195,7 +195,7 @@ f.yaml:1:4: alias *nowhere has no anchor above it
 f.yaml:1:10: alias *a refers to a value that contains it
   1 | any: &a [*a]
     |          ^`},
-		{"tag", "s: !env HOME\n", `
+		{"a YAML tag", "s: !env HOME\n", `
 f.yaml:1:4: tag "!env" is not supported here
   1 | s: !env HOME
     |    ^^^^ remove it`},

@@ -25,7 +25,8 @@ const (
 // checkText refuses text that would take the lexer too long.
 func checkText(text string) *fault {
 	if len(text) > MaxFile {
-		return &fault{code: CodeTooLarge, message: plainSentence("the file is larger than 1 MiB"), hint: plainSentence("split it, or move large values to files of their own")}
+		return &fault{code: CodeTooLarge, message: plainSentence("the file is larger than 1 MiB"),
+			hint: plainSentence("split it, or move large values to files of their own")}
 	}
 	blank, run, line := 0, 0, 1
 	for i := 0; i < len(text); i++ {
@@ -42,7 +43,8 @@ func checkText(text string) *fault {
 			blank, run = 0, 0
 		}
 		if blank > maxBlankLines+1 || run > maxAngleRun {
-			return &fault{code: CodeTooLarge, at: position{line, 1}, message: plainSentence("more than 100 blank lines, or 1000 '<', in a row"), hint: plainSentence("remove them")}
+			return &fault{code: CodeTooLarge, at: position{line, 1}, message: plainSentence("more than 100 blank lines, or 1000 '<', in a row"),
+				hint: plainSentence("remove them")}
 		}
 	}
 	return nil
@@ -54,7 +56,8 @@ func checkTokens(tokens token.Tokens) *fault {
 	g := tokenChecker{total: len(tokens)}
 	if g.total > maxTokens {
 		at := tokens[maxTokens].Position
-		return &fault{code: CodeTooLarge, at: position{at.Line, at.Column}, message: plainSentence("too many entries"), hint: plainSentence("split the file, or the list")}
+		return &fault{code: CodeTooLarge, at: position{at.Line, at.Column}, message: plainSentence("too many entries"),
+			hint: plainSentence("split the file, or the list")}
 	}
 	for _, tk := range tokens {
 		if f := g.add(tk); f != nil {

@@ -10,7 +10,8 @@ import (
 
 // secretKey matches keys whose value is hidden though the schema does not call it a secret:
 // misspelt keys, and keys of files that do not parse.
-var secretKey = regexp.MustCompile(`(?i)["']?\b[\w.-]*(?:pass(?:word|wd|phrase)?|pasword|secret|token|api-?_?key|credential|private-?_?key|authorization)[\w.-]*["']?\s*:\s*`)
+var secretKey = regexp.MustCompile(`(?i)["']?\b[\w.-]*(?:pass(?:word|wd|phrase)?|pasword|secret|token|api-?_?key|credential|` +
+	`private-?_?key|authorization)[\w.-]*["']?\s*:\s*`)
 
 // notSecret matches those of them that name the place of a secret, or hold none.
 var notSecret = regexp.MustCompile(`(?i)(ref|file|path|url|uri|name|header|dir|type)["']?\s*:\s*$`)

@@ -146,7 +146,8 @@ func (b *builder) alias(n *ast.AliasNode, depth int) *node {
 	target, known := b.anchors[name]
 	switch {
 	case !known:
-		b.fail(CodeSyntax, beginOf(n), len(name)+1, newSentence("alias *%s has no anchor above it", name), newSentence("write &%s before the value that it refers to", name))
+		b.fail(CodeSyntax, beginOf(n), len(name)+1, newSentence("alias *%s has no anchor above it", name),
+			newSentence("write &%s before the value that it refers to", name))
 		return &node{at: beginOf(n), size: 1, height: 1}
 	case target == nil:
 		return b.failAndStop(CodeTooManyAliases, beginOf(n), newSentence("alias *%s refers to a value that contains it", name), "")
@@ -154,7 +155,8 @@ func (b *builder) alias(n *ast.AliasNode, depth int) *node {
 		return b.failAndStop(CodeTooDeep, beginOf(n), plainSentence("nested more than 100 deep"), "")
 	}
 	if b.aliased += target.size; b.aliased > maxAliased {
-		return b.failAndStop(CodeTooManyAliases, beginOf(n), plainSentence("the aliases of the file expand to more than 10000 values"), "write the values, or split the file")
+		return b.failAndStop(CodeTooManyAliases, beginOf(n), plainSentence("the aliases of the file expand to more than 10000 values"),
+			"write the values, or split the file")
 	}
 	return target
 }
@@ -173,7 +175,9 @@ func (b *builder) tag(n *ast.TagNode, depth int) *node {
 		made.kind = stringKind
 		return &made
 	}
-	kinds := map[string][]kind{"!!map": {mapping}, "!!seq": {sequence}, "!!int": {intKind}, "!!float": {floatKind, intKind}, "!!bool": {boolKind}, "!!null": {null}}
+	kinds := map[string][]kind{
+		"!!map": {mapping}, "!!seq": {sequence}, "!!int": {intKind}, "!!float": {floatKind, intKind}, "!!bool": {boolKind}, "!!null": {null},
+	}
 	for _, k := range kinds[tag] {
 		if value.kind == k {
 			return value

@@ -25,7 +25,8 @@ func (d *decoder) scalar(n *node, v reflect.Value, path string) {
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		if text, ok := d.unquoted(n, path, "a whole number", intKind); ok {
 			i, err := strconv.ParseInt(text, 0, v.Type().Bits())
-			d.check(n, path, err == nil, newSentence("%s is not a whole number from %d to %d", shownText{n, text}, int64(-1)<<(v.Type().Bits()-1), int64(1)<<(v.Type().Bits()-1)-1))
+			d.check(n, path, err == nil, newSentence("%s is not a whole number from %d to %d", shownText{n, text},
+				int64(-1)<<(v.Type().Bits()-1), int64(1)<<(v.Type().Bits()-1)-1))
 			v.SetInt(i)
 		}
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:

@@ -187,7 +187,7 @@ func TestSecret_staysForAMinuteAfterItsFileHoldsNone(t *testing.T) {
 			name, want string
 			make       func() error
 		}{
-			{"emptied", path + " is empty: put the value there", func() error { return os.Truncate(path, 0) }},
+			{"file emptied", path + " is empty: put the value there", func() error { return os.Truncate(path, 0) }},
 			{"a line break", path + " is empty: put the value there", func() error { return os.WriteFile(path, []byte("\n"), 0o600) }},
 			{"too large", path + " is larger than 1 MiB", func() error { return os.Truncate(path, MaxFile+1) }},
 			{"away", "open " + path + ": no such file or directory", func() error { return os.Remove(path) }},

@@ -15,7 +15,8 @@ const byteOrderMark = '\ufeff'
 // guardEncoding refuses bytes that are not text, which the library would drop or reinterpret.
 func guardEncoding(text string) *fault {
 	if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") {
-		return &fault{code: CodeSyntax, at: position{1, 1}, message: plainSentence("the file begins with the byte order mark of UTF-16"), hint: plainSentence("save it as UTF-8")}
+		return &fault{code: CodeSyntax, at: position{1, 1}, message: plainSentence("the file begins with the byte order mark of UTF-16"),
+			hint: plainSentence("save it as UTF-8")}
 	}
 	line, column := 1, 1
 	for i, r := range text {

@@ -61,7 +61,7 @@ func TestText_showsItsOwnLineInErrors(t *testing.T) {
 	}
 }
 
-func TestText_staysInsideItself(t *testing.T) {
+func TestText_positionsStayInsideTheText(t *testing.T) {
 	v := good(t, "x: abc\n")
 	for _, test := range []struct{ line, column, want int }{{0, 0, 4}, {-3, -3, 4}, {1, 99, 7}, {99, 1, 4}} {
 		if got := v.X.At(test.line, test.column); got != (Pos{"f.yaml", 1, test.want}) {

@@ -9,7 +9,7 @@ import (
 )
 
 // U1: an event that cannot be written does not fail the others of its batch.
-func TestSendSound_refusesTheGuiltyAlone(t *testing.T) {
+func TestSendSound_refusesOnlyTheEventAtFault(t *testing.T) {
 	event := func(id, data string) *cloudevent.Event {
 		return &cloudevent.Event{ID: id, DataContentType: "application/json", Data: cloudevent.Bytes([]byte(data))}
 	}
@@ -21,7 +21,7 @@ func TestSendSound_refusesTheGuiltyAlone(t *testing.T) {
 		answer []error
 		want   []string // "": delivered
 	}{
-		{"the middle one", []*cloudevent.Event{event("a", `1`), event("b", `1}`), event("c", `2`)}, []string{"a", "c"}, nil, []string{"", "guilty", ""}},
+		{"the second of three cannot be encoded", []*cloudevent.Event{event("a", `1`), event("b", `1}`), event("c", `2`)}, []string{"a", "c"}, nil, []string{"", "guilty", ""}},
 		{"and one that is refused", []*cloudevent.Event{event("a", `x`), event("b", `1`), event("c", `2`)}, []string{"b", "c"}, []error{nil, refused}, []string{"guilty", "", "refused"}},
 		{"all", []*cloudevent.Event{event("a", `x`), event("b", `y`)}, nil, nil, []string{"guilty", "guilty"}},
 	} {

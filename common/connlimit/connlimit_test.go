@@ -125,7 +125,7 @@ func TestListener_makesRoom(t *testing.T) {
 	}
 }
 
-func TestListener_whereAllAreWorkedOnACallerWaits(t *testing.T) {
+func TestListener_aCallerWaitsWhileAllConnectionsAreBusy(t *testing.T) {
 	limited(t, func(first, second place) {
 		first.Working()
 		second.Working()

@@ -162,7 +162,7 @@ func (f *Follower[T]) Close() {
 		return
 	}
 	if err := f.askWatcher(context.Background(), f.o.Watcher.Close); err != nil {
-		f.o.Logger.Warn("close file watcher", "error", err)
+		f.o.Logger.Warn("cannot close file watcher", "error", err)
 	}
 }
 

@@ -397,7 +397,7 @@ func TestFollower_goesOnWithoutItsWatcher(t *testing.T) {
 		p.pass(6 * time.Second)
 		p.expect("a.conf first", "a.conf second")
 		p.stop()
-		for _, want := range []string{"file watch failed", "close file watcher", "no more watches"} {
+		for _, want := range []string{"file watch failed", "cannot close file watcher", "no more watches"} {
 			if !strings.Contains(p.logs.String(), want) {
 				t.Errorf("the log lacks %q: %s", want, p.logs.String())
 			}

@@ -60,7 +60,7 @@ func (w *dirWatcher) listen(log *slog.Logger) {
 			if !ok {
 				return
 			}
-			log.Debug("file watcher error", "error", err)
+			log.Debug("file watcher failed", "error", err)
 		}
 		select {
 		case w.changes <- struct{}{}:

@@ -280,7 +280,7 @@ func TestUpload_triesAgainWhereThatMakesSense(t *testing.T) {
 		{"after a timeout", list{hangs, status(200)}, 2800 * time.Millisecond, 3200 * time.Millisecond, ""},
 		{"not when refused", list{status(400)}, 0, 0, "send to collector:4318: it answered Bad Request"},
 		{"not when sent elsewhere", list{status(307)}, 0, 0, "it answered Temporary Redirect"},
-		{"not for ever", list{broken, broken, broken, broken, broken}, 9600 * time.Millisecond, 14400 * time.Millisecond, "send to collector:4318: no route"},
+		{"gives up after the retries", list{broken, broken, broken, broken, broken}, 9600 * time.Millisecond, 14400 * time.Millisecond, "send to collector:4318: no route"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -3,7 +3,7 @@ package terminal
 import "testing"
 
 // U22: foreign text cannot control the terminal.
-func TestText_steersNoTerminal(t *testing.T) {
+func TestText_escapesControlCharacters(t *testing.T) {
 	for _, tc := range []struct{ name, in, text, line string }{
 		{"plain", "order 42: Größe, 価格, 😀", "order 42: Größe, 価格, 😀", "order 42: Größe, 価格, 😀"},
 		{"an escape sequence", "\x1b[2Jhi\x07", `\x1b[2Jhi\x07`, `\x1b[2Jhi\x07`},

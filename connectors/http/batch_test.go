@@ -67,7 +67,7 @@ func TestSink_batchModeSendsManyEventsAtOnce(t *testing.T) {
 
 // U1: an event that cannot be encoded fails alone, and a request is not made if no
 // other event is left.
-func TestSink_batchModeRefusesTheGuiltyAlone(t *testing.T) {
+func TestSink_batchModeRefusesOnlyTheEventAtFault(t *testing.T) {
 	got := make(chan seen, 2)
 	srv := httptest.NewServer(nethttp.HandlerFunc(func(_ nethttp.ResponseWriter, r *nethttp.Request) {
 		body, _ := io.ReadAll(r.Body)

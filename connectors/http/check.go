@@ -60,7 +60,7 @@ func resolve(ctx context.Context, host string) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if _, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host); err != nil {
-		return fmt.Errorf("%w; is the name right, and is it known on this machine?", err)
+		return fmt.Errorf("%w; check the name, and whether this machine can resolve it", err)
 	}
 	return nil
 }

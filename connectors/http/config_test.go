@@ -36,7 +36,7 @@ func TestSinkConfig_namesEveryFault(t *testing.T) {
 		name, file string
 		want       []string
 	}{
-		{"the least", "url: http://orders/x", nil},
+		{"a minimal sink", "url: http://orders/x", nil},
 		{"everything", `
 url: https://orders:8443/x?v=1
 method: PUT
@@ -90,8 +90,8 @@ func TestSourceConfig_namesEveryFault(t *testing.T) {
 		name, file string
 		want       []string
 	}{
-		{"nothing", "{}", nil},
-		{"everything", `
+		{"only defaults", "{}", nil},
+		{"every key", `
 listen: 127.0.0.1:8081
 path: /events/orders/
 hosts: [orders.example]
@@ -101,20 +101,20 @@ maxBodyBytes: 2MiB`, nil},
 		{"listen", "listen: 8080", []string{"listen"}},
 		{"paths", "path: events", []string{"path"}},
 		{"path with a query", "path: /a?b", []string{"path"}},
-		{"path that climbs", "path: /a/../b", []string{"path"}},
+		{"path with ..", "path: /a/../b", []string{"path"}},
 		{"path with two slashes", "path: //a", []string{"path"}},
 		{"path that is escaped", "path: /a%20b", []string{"path"}},
-		{"path that is no path", "path: \"/%zz\"", []string{"path"}},
+		{"path that does not parse", "path: \"/%zz\"", []string{"path"}},
 		{"hosts", "hosts: [\"http://a\"]", []string{"hosts"}},
 		{"tls without a certificate", "tls: {caFile: a}", []string{"tls.certFile"}},
 		{"limits", "maxBodyBytes: 2GiB\nmaxHeaderBytes: 2MiB\nmaxRequests: -1\nmaxBatchEvents: -1\nanswerTimeout: -1s\nreadTimeout: -1s\nheaderTimeout: -1s\nidleTimeout: -1s",
 			[]string{"maxBodyBytes", "maxHeaderBytes", "maxRequests", "maxBatchEvents", "answerTimeout", "readTimeout", "headerTimeout", "idleTimeout"}},
-		{"auth lacks", "auth: {type: bearer}", []string{"auth.token"}},
-		{"hmac lacks", "auth: {type: hmac, tolerance: -1s}", []string{"auth.secret", "auth.tolerance"}},
-		{"tokens will do", "auth: {type: bearer, tokens: [a, b]}", nil},
+		{"bearer without a token", "auth: {type: bearer}", []string{"auth.token"}},
+		{"hmac without a secret", "auth: {type: hmac, tolerance: -1s}", []string{"auth.secret", "auth.tolerance"}},
+		{"tokens instead of token", "auth: {type: bearer, tokens: [a, b]}", nil},
 		{"auth of another type", "auth: {type: basic, username: a, password: b, token: c, header: d}", []string{"auth.token", "auth.header"}},
-		{"one header for two", "auth: {type: hmac, secret: a, timestampHeader: x-hub-signature-256}", []string{"auth.timestampHeader"}},
-		{"header that is none", "auth: {type: hmac, secret: a, header: \"a b\"}", []string{"auth.header"}},
+		{"one header for signature and time", "auth: {type: hmac, secret: a, timestampHeader: x-hub-signature-256}", []string{"auth.timestampHeader"}},
+		{"header with a blank", "auth: {type: hmac, secret: a, header: \"a b\"}", []string{"auth.header"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			got := keysOf(t, row.file, new(SourceConfig))
@@ -145,14 +145,14 @@ func TestNew_refusesAConfigurationThatIsAtFault(t *testing.T) {
 	}
 }
 
-func TestConfig_whatItSaysHelps(t *testing.T) {
+func TestConfig_faultsSayWhatToWrite(t *testing.T) {
 	err := config.Decode("flow.yaml", []byte("url: http://user:canary@orders/"), new(SinkConfig))
 	if err == nil || !strings.Contains(err.Error(), "use auth: {type: basic") || !strings.Contains(err.Error(), "flow.yaml:1:") {
 		t.Errorf("error is %v", err)
 	}
 }
 
-func TestStatuses_areWrittenAsTheyAreRead(t *testing.T) {
+func TestStatuses_marshalAsTheyUnmarshal(t *testing.T) {
 	for _, text := range []string{"429", "5xx"} {
 		var s Statuses
 		if err := s.UnmarshalText([]byte(text)); err != nil {

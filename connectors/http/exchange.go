@@ -151,7 +151,7 @@ func explain(err error) error {
 		return err
 	}
 	if _, ok := errors.AsType[http1.Fault](failed.Err); ok {
-		return fmt.Errorf("the answer is not HTTP/1.1 (%w); is the URL that of an HTTP server, and is http or https right?", failed.Err)
+		return fmt.Errorf("the answer is not HTTP/1.1 (%w); check that the URL is that of an HTTP server, and whether it needs http or https", failed.Err)
 	}
 	if failed.Reason == http1.ReasonTimeout && errors.Is(failed.Err, os.ErrDeadlineExceeded) {
 		return fmt.Errorf("no answer in time: %w", os.ErrDeadlineExceeded)

@@ -60,20 +60,20 @@ func TestExchange_readsAnswers(t *testing.T) {
 		spent        bool
 	}{
 		{"plain", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, "ok", false},
-		{"no reason", "HTTP/1.1 204\r\n\r\n", 204, "", false},
+		{"no reason phrase", "HTTP/1.1 204\r\n\r\n", 204, "", false},
 		{"names in any case", "HTTP/1.1 200 OK\r\ncOnTeNt-LeNgTh:2\r\n\r\nok", 200, "ok", false},
 		{"bare line feeds", "HTTP/1.1 200 OK\nContent-Length: 2\n\nok", 200, "ok", true},
 		{"chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n1\r\no\r\n1;x=y\r\nk\r\n0\r\n\r\n", 200, "ok", false},
 		{"the same length twice", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok", 200, "ok", false},
-		{"to the end", "HTTP/1.1 200 OK\r\n\r\nok", 200, "ok", true},
+		{"body until the connection closes", "HTTP/1.1 200 OK\r\n\r\nok", 200, "ok", true},
 		{"length and chunked", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", 200, "", true},
 		{"chunked and length", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 9\r\n\r\n2\r\nok\r\n0\r\n\r\n", 200, "", true},
 		{"another coding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\nok", 200, "", true},
 		{"chunked twice", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", 200, "", true},
 		{"a folded line", "HTTP/1.1 200 OK\r\nX: 1\r\n Content-Length: 5\r\nContent-Length: 2\r\n\r\nok", 200, "ok", true},
 		{"a space before the colon", "HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok", 200, "ok", false},
-		{"short", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok", 200, "ok", true},
-		{"long", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nok", 200, "o", true},
+		{"body shorter than Content-Length", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok", 200, "ok", true},
+		{"body longer than Content-Length", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nok", 200, "o", true},
 		{"over the limit", "HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n" + strings.Repeat("x", 40), 200, strings.Repeat("x", 32), true},
 		{"chunks over the limit", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n28\r\n" + strings.Repeat("x", 40) + "\r\n0\r\n\r\n", 200, strings.Repeat("x", 32), true},
 		{"a chunk without its end", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nokx\r\n0\r\n\r\n", 200, "ok", true},
@@ -104,7 +104,7 @@ func TestExchange_readsAnswers(t *testing.T) {
 					t.Fatalf("in pieces %d: error is %v", piece, err)
 				}
 				// Surplus bytes that have not arrived cannot be seen.
-				if spent != row.spent && (row.name != "long" || piece != 1) {
+				if spent != row.spent && (row.name != "body longer than Content-Length" || piece != 1) {
 					t.Errorf("in pieces %d: spent is %v", piece, spent)
 				}
 				if err == nil && (x.status != row.status || string(x.body) != row.body) {

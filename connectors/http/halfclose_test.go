@@ -87,7 +87,7 @@ func begin(length int, headers ...string) string {
 // U12: a caller that closed its half of the connection got 200 for an event that was
 // not delivered: net/http then ends the context of the request, and answers 200 if a
 // handler returns without an answer.
-func TestSource_halfClosingIsNoLeaving(t *testing.T) {
+func TestSource_aHalfClosedConnectionIsNotADisconnect(t *testing.T) {
 	const batch = `[{"specversion":"1.0","id":"1","source":"/","type":"t"},{"specversion":"1.0","id":"2","source":"/","type":"t"}]`
 	single, many := begin(1)+"x", begin(len(batch), "Content-Type: application/cloudevents-batch+json")+batch
 	for _, row := range []struct {
@@ -136,7 +136,7 @@ func TestSource_halfClosingIsNoLeaving(t *testing.T) {
 
 // U12: the caller of a request that was not handed over always gets 503. It got 200 or
 // 503 at random.
-func TestSource_whatIsHandedBackIsNeverAccepted(t *testing.T) {
+func TestSource_answers503ToARequestThatIsHandedBack(t *testing.T) {
 	for _, row := range []struct {
 		name    string
 		timeout time.Duration
@@ -181,7 +181,7 @@ func TestSource_whatIsHandedBackIsNeverAccepted(t *testing.T) {
 }
 
 // U12: a caller gets an answer even if the handler panics.
-func TestSource_aPanicIsNoAnswer200(t *testing.T) {
+func TestSource_neverAnswers200AfterAPanic(t *testing.T) {
 	s := startSource(t, sourceConfig(), SourceOptions{}, func(context.Context, *connector.Message) { panic("boom") })
 	c := dialRaw(t, s.url, nil)
 	c.say(begin(1) + "x")

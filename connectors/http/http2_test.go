@@ -65,7 +65,7 @@ func post(ctx context.Context, c *nethttp.Client, url string, body io.Reader) <-
 }
 
 // U12: over HTTP/2 a caller can leave by resetting its stream.
-func TestSource_whoeverWaitsForItsTurnMayGoAway(t *testing.T) {
+func TestSource_aCallerThatWaitsForItsTurnMayDisconnect(t *testing.T) {
 	messages, blocked := make(chan *connector.Message, 2), make(chan struct{})
 	cfg := sourceConfig()
 	trust := secured(t, &cfg)
@@ -227,7 +227,7 @@ func TestSource_aRefusalOverHTTP2EndsNoOtherStream(t *testing.T) {
 }
 
 // U15: a caller that resets its stream while it waits for bytes leaves the queue.
-func TestSource_whoeverWaitsForRoomMayGoAway(t *testing.T) {
+func TestSource_aCallerThatWaitsForMemoryMayDisconnect(t *testing.T) {
 	messages := make(chan *connector.Message, 2)
 	cfg := sourceConfig()
 	cfg.MaxBodyBytes, cfg.MaxBufferedBytes = 10, 1

@@ -211,7 +211,8 @@ func listen(address string, port *os.File, all *paths, s settings, linger time.D
 	var err error
 	if l.socket, err = open(address, port); err != nil {
 		if errors.Is(err, syscall.EADDRINUSE) {
-			return nil, fmt.Errorf("listen %s: the address is in use by another program, or by a source that writes it differently; free it, or change listen: %w", address, err)
+			return nil, fmt.Errorf("listen %s: the address is in use by another program, or by a source that writes it differently; "+
+				"free it, or change listen: %w", address, err)
 		}
 		return nil, fmt.Errorf("listen %s: %w", address, err)
 	}

@@ -33,7 +33,7 @@ var senders = []struct {
 	{"batch", ModeBatch, func(s *Sink, ctx context.Context, e *cloudevent.Event) error {
 		return errors.Join(s.SendBatch(ctx, []*cloudevent.Event{e, e})...)
 	}},
-	{"one by one", ModeStructured, func(s *Sink, ctx context.Context, e *cloudevent.Event) error {
+	{"SendBatch without batch mode", ModeStructured, func(s *Sink, ctx context.Context, e *cloudevent.Event) error {
 		return errors.Join(s.SendBatch(ctx, []*cloudevent.Event{e})...)
 	}},
 }
@@ -174,7 +174,7 @@ func TestSink_anAnswerToARequestThatTheServerHasNotReadIsNone(t *testing.T) {
 }
 
 // U19: a server that sends first is not an HTTP server.
-func TestSink_asksNothingOfAServerThatSpeaksFirst(t *testing.T) {
+func TestSink_sendsNothingToAServerThatSpeaksFirst(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -199,7 +199,7 @@ func TestSink_asksNothingOfAServerThatSpeaksFirst(t *testing.T) {
 }
 
 // U19: a connection that cannot be inspected without waiting is read with a wait.
-func TestSink_looksPatientlyWhereItCannotLookOtherwise(t *testing.T) {
+func TestSink_inspectsAConnectionWithAWaitIfItMust(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var dialled int
 		dial := func(context.Context, string, string) (net.Conn, error) {
@@ -261,11 +261,11 @@ func TestSink_sendsOnceMoreWhatFailsOnAUsedConnection(t *testing.T) {
 		requests int64
 		want     string // part of the error; "": delivered
 	}{
-		{"not a word", "", 3, ""},
+		{"closed without an answer", "", 3, ""},
 		{"408 and the end", closing, 3, ""},
 		{"408 and no end", status("408 Request Timeout", ""), 2, "408 Request Timeout"},
 		{"half an answer", "HTTP/1.1 2", 2, "closed before an answer"},
-		{"no HTTP", "hello\r\n\r\n", 2, "not HTTP/1.1"},
+		{"an answer that is not HTTP", "hello\r\n\r\n", 2, "not HTTP/1.1"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			p := newPeer(t, func(n int64, c net.Conn, r *nethttp.Request) bool {

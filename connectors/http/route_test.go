@@ -170,7 +170,7 @@ func TestReload_refusesNobodyWhenThePortChanges(t *testing.T) {
 
 // U32: requests under way when the port changes go to the next source, too, on their
 // connections; and a silent connection does not delay the end.
-func TestReload_whatIsOnItsWayOutlivesItsPort(t *testing.T) {
+func TestReload_requestsInFlightOutliveTheirPort(t *testing.T) {
 	var one, two collect
 	r := newReload(t, sourceConfig(), one.handle)
 	upload, silent := dialRaw(t, r.first.url, nil), dialRaw(t, r.first.url, nil)
@@ -279,7 +279,7 @@ func TestStop_isNotHeldByAnUpload(t *testing.T) {
 }
 
 // U15: a caller that waits for a source which does not come is told so.
-func TestRoute_aSourceThatDoesNotComeIsNotAwaitedForEver(t *testing.T) {
+func TestRoute_doesNotWaitForeverForASourceThatNeverStarts(t *testing.T) {
 	ls := Listeners{linger: 50 * time.Millisecond}
 	defer ls.Close()
 	cfg := sourceConfig()

@@ -128,7 +128,7 @@ func sendTogether(t *testing.T, c *kafkatest.Cluster, s *Sink, sent []*cloudeven
 
 // U6: when a broker refused a batch, every record in it failed, and every other record
 // that waited for the partition.
-func TestSink_aRefusedBatchCostsOnlyTheGuiltyRecord(t *testing.T) {
+func TestSink_aRefusedBatchCostsOnlyTheRecordAtFault(t *testing.T) {
 	for name, tc := range map[string]struct {
 		events int
 		guilty []int

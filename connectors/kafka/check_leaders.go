@@ -103,7 +103,8 @@ func (c *checker) reachBroker(ctx context.Context, b kgo.BrokerMetadata) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("the bootstrap address %s answers, but broker %d advertises %s, which does not: %w; look at advertised.listeners of that broker, and whether it runs",
+	return fmt.Errorf("the bootstrap address %s answers, but broker %d advertises %s, which does not: %w; "+
+		"look at advertised.listeners of that broker, and whether it runs",
 		strings.Join(c.cfg.brokers(), ", "), b.NodeID, advertised(b), explain(err))
 }
 

@@ -165,7 +165,7 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-func TestPlaces_firstComeFirstServed(t *testing.T) {
+func TestInFlightLimit_servesWaitersInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newInFlightLimit(3, 100)
 		if err := p.acquire(t.Context(), 60); err != nil {

@@ -178,13 +178,14 @@ func (r *session) send(ctx context.Context, marks map[tp]commitMark, fence func(
 		}
 		failures = answers(req, resp)
 	} else {
-		r.cl.CommitOffsetsSync(kgo.PreCommitFnContext(ctx, pre), offsets, func(_ *kgo.Client, req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, e error) {
+		done := func(_ *kgo.Client, req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, e error) {
 			if e != nil {
 				err = fmt.Errorf("commit: %w", e)
 				return
 			}
 			failures = answers(req, resp)
-		})
+		}
+		r.cl.CommitOffsetsSync(kgo.PreCommitFnContext(ctx, pre), offsets, done)
 	}
 	if err != nil {
 		return nil, err

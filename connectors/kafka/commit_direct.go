@@ -14,7 +14,9 @@ import (
 // drained: a member that stops meanwhile would leave without its last commit. The
 // coordinator accepts the commit under the previous generation until the next one has
 // begun.
-func (r *session) commitDirect(ctx context.Context, offsets map[string]map[int32]kgo.EpochOffset, pre func(*kmsg.OffsetCommitRequest) error) (*kmsg.OffsetCommitRequest, *kmsg.OffsetCommitResponse, error) {
+func (r *session) commitDirect(
+	ctx context.Context, offsets map[string]map[int32]kgo.EpochOffset, pre func(*kmsg.OffsetCommitRequest) error,
+) (*kmsg.OffsetCommitRequest, *kmsg.OffsetCommitResponse, error) {
 	names := make([]string, 0, len(offsets))
 	for name := range offsets {
 		names = append(names, name)

@@ -85,7 +85,7 @@ func (c *SASLConfig) ValidateAt(at string) error {
 	}
 	for _, e := range c.Extensions {
 		if name, _, ok := strings.Cut(e, "="); !ok || name == "" || name == "auth" {
-			fault("extensions", "%q is no extension; write name=value", e)
+			fault("extensions", "%q is not an extension; write name=value", e)
 		}
 	}
 	return errors.Join(faults...)

@@ -61,7 +61,11 @@ type SinkConfig struct {
 
 // Validate reports everything that is wrong with c.
 func (c *SinkConfig) Validate() error {
-	faults := []error{c.ProducerConfig.Validate(), oneOf("mode", c.Mode, ModeBinary, ModeStructured), oneOf("timestamp", c.Timestamp, TimestampNow, TimestampEvent)}
+	faults := []error{
+		c.ProducerConfig.Validate(),
+		oneOf("mode", c.Mode, ModeBinary, ModeStructured),
+		oneOf("timestamp", c.Timestamp, TimestampNow, TimestampEvent),
+	}
 	if c.Topic == "" {
 		faults = append(faults, config.Fault("topic", "is required"))
 	} else {

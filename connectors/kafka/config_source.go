@@ -97,10 +97,11 @@ func (c *SourceConfig) Validate() error {
 		atLeast("maxBatchBytes", c.MaxBatchBytes, 1<<10),
 	}
 	if c.InstanceID != "" && !validName(c.InstanceID) {
-		faults = append(faults, config.Fault("instanceId", "%q is no name of a member; %s", c.InstanceID, topicRule))
+		faults = append(faults, config.Fault("instanceId", "%q is not a name of a member; %s", c.InstanceID, topicRule))
 	}
 	if _, ok := parseStart(c.StartOffset); !ok {
-		faults = append(faults, config.Fault("startOffset", "%q is no position; write earliest, latest, an offset such as 42, or a time such as 2026-01-02T15:04:05Z", c.StartOffset))
+		faults = append(faults, config.Fault("startOffset",
+			"%q is not a position; write earliest, latest, an offset such as 42, or a time such as 2026-01-02T15:04:05Z", c.StartOffset))
 	}
 	if c.HeartbeatInterval >= c.SessionTimeout {
 		faults = append(faults, config.Fault("sessionTimeout", "%v must be longer than heartbeatInterval, %v", c.SessionTimeout, c.HeartbeatInterval))
@@ -138,7 +139,8 @@ func (c *SourceConfig) validateTopics() error {
 		faults = append(faults, checkTopic(fmt.Sprintf("topics[%d]", i), t))
 	}
 	if _, err := regexp.Compile(c.TopicsPattern); err != nil {
-		faults = append(faults, config.Fault("topicsPattern", "is no regular expression: %v; a pattern such as ^orders-.* takes all topics that begin with orders-", err))
+		faults = append(faults, config.Fault("topicsPattern",
+			"is not a regular expression: %v; a pattern such as ^orders-.* takes all topics that begin with orders-", err))
 	}
 	return errors.Join(faults...)
 }

@@ -28,7 +28,7 @@ func TestDeadlines_giveEachRecordAllOfItsTimeAndLittleMore(t *testing.T) {
 	})
 }
 
-func TestDeadlines_areSharedByRecordsOfAShortWhile(t *testing.T) {
+func TestDeadlines_areSharedByRecordsOfTheSameSecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := deadlines{timeout: 32 * time.Second}
 		first := d.next()

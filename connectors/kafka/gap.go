@@ -30,8 +30,10 @@ func (r *session) fetchFailed(p *partition, a *assignment, err error) {
 		// The next fetch would return the same batch, and only a person may decide to
 		// skip it.
 		if p.hold(holdGap) {
-			p.setProblem(fmt.Sprintf("%s partition %d is on hold: %s; raise maxBatchBytes to read it, or reset the group's offset to %d to leave it out", p.topic, p.partition, text, batch.NextOffset))
-			r.log.Error("partition held, batch too large to unpack", "topic", p.topic, "partition", p.partition, "from", batch.Offset, "to", batch.NextOffset-1, "maxBatchBytes", r.src.cfg.MaxBatchBytes)
+			p.setProblem(fmt.Sprintf("%s partition %d is on hold: %s; raise maxBatchBytes to read it, or reset the group's offset to %d to leave it out",
+				p.topic, p.partition, text, batch.NextOffset))
+			r.log.Error("partition held, batch too large to unpack",
+				"topic", p.topic, "partition", p.partition, "from", batch.Offset, "to", batch.NextOffset-1, "maxBatchBytes", r.src.cfg.MaxBatchBytes)
 		}
 		return
 	}
@@ -58,7 +60,7 @@ func (r *session) fetchLater(p *partition, err error) {
 		return
 	}
 	p.setProblem(fmt.Sprintf("read %s partition %d: %v", p.topic, p.partition, explain(err)))
-	r.log.Warn("fetch failed", "retryIn", retryFetch, "topic", p.topic, "partition", p.partition, "error", err)
+	r.log.Warn("fetch failed, will retry", "wait", retryFetch, "topic", p.topic, "partition", p.partition, "error", err)
 	r.spawn(func() {
 		if r.pause(retryFetch) {
 			p.release(holdError)
@@ -147,7 +149,8 @@ func (r *session) holdAt(p *partition, g Gap) bool {
 		return false
 	}
 	p.hold(holdGap)
-	p.setProblem(fmt.Sprintf("%s partition %d is on hold: the broker no longer has offset %d, the next it has is %d; reset the group's offset, or set onOffsetOutOfRange: earliest", g.Topic, g.Partition, g.From, g.To))
+	p.setProblem(fmt.Sprintf("%s partition %d is on hold: the broker no longer has offset %d, the next it has is %d; "+
+		"reset the group's offset, or set onOffsetOutOfRange: earliest", g.Topic, g.Partition, g.From, g.To))
 	return true
 }
 

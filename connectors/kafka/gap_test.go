@@ -19,7 +19,7 @@ import (
 // are none, at the end:
 // https://pkg.go.dev/github.com/twmb/franz-go/pkg/kgo#ConsumeResetOffset
 // https://github.com/confluentinc/parallel-consumer/issues/409
-func TestSource_aCommitTheBrokerNoLongerHasIsAGap(t *testing.T) {
+func TestSource_aCommittedOffsetThatTheBrokerDeletedIsAGap(t *testing.T) {
 	for name, tc := range map[string]struct {
 		commit int64
 		want   []int64
@@ -72,7 +72,7 @@ func TestSource_holdsAtAGapWhenTold(t *testing.T) {
 }
 
 // A gap while consuming must not let the commit pass records in flight before it.
-func TestSource_aGapAheadOfUnsettledRecords(t *testing.T) {
+func TestSource_commitsNothingPastAnUnsettledRecordAtAGap(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 3)
 	held := make(chan *connector.Message, 10)
@@ -105,7 +105,7 @@ func TestSource_anOutOfRangeThatPassesIsNoGap(t *testing.T) {
 	}
 }
 
-func TestSource_aRefusedFetchIsSaidAndTriedAgain(t *testing.T) {
+func TestSource_aRefusedFetchIsReportedAndRetried(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 3)
 	f := c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "t", Err: kerr.TopicAuthorizationFailed, Count: -1})
@@ -155,11 +155,9 @@ func TestSource_transactionMarkersLeaveNoLag(t *testing.T) {
 	eventually(t, "commit past the last marker", func() bool { return committed(t, c, 0) == 8 })
 }
 
-func TestSource_truncatedLogIsReadFromWhereItParted(t *testing.T) {
-	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
-	fill(t, c, "t", 0, 0, 10)
-	m := begin(t, testSource(c), nil)
-	eventually(t, "ten", func() bool { return m.count() == 10 && committed(t, c, 0) == 10 })
+// truncateLog makes the source believe that the log of partition 0, which it read up to
+// offset 10, diverged at offset 7.
+func truncateLog(m *member) {
 	r := m.session
 	r.onPoll(func() {
 		r.mu.Lock()
@@ -167,6 +165,14 @@ func TestSource_truncatedLogIsReadFromWhereItParted(t *testing.T) {
 		r.mu.Unlock()
 		r.fetchFailed(p, p.current, &kgo.ErrDataLoss{Topic: "t", Partition: 0, ConsumedTo: 10, ResetTo: 7})
 	})
+}
+
+func TestSource_readsATruncatedLogFromWhereItDiverged(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+	fill(t, c, "t", 0, 0, 10)
+	m := begin(t, testSource(c), nil)
+	eventually(t, "ten", func() bool { return m.count() == 10 && committed(t, c, 0) == 10 })
+	truncateLog(m)
 	eventually(t, "the last three again", func() bool { return m.count() == 13 })
 	if got := m.offsets(0)[10:]; !slices.Equal(got, []int64{7, 8, 9}) {
 		t.Errorf("then %v, want 7, 8, 9", got)
@@ -184,13 +190,7 @@ func TestSource_truncatedLogForgetsWhatIsDoneAhead(t *testing.T) {
 	m := begin(t, testSource(c), holding(2))
 	eventually(t, "ten", func() bool { return m.count() == 10 })
 	eventually(t, "what is done ahead is committed", func() bool { return doneAhead(t, c, 0) == 7 })
-	r := m.session
-	r.onPoll(func() {
-		r.mu.Lock()
-		p := r.parts[tp{"t", 0}]
-		r.mu.Unlock()
-		r.fetchFailed(p, p.current, &kgo.ErrDataLoss{Topic: "t", Partition: 0, ConsumedTo: 10, ResetTo: 7})
-	})
+	truncateLog(m)
 	eventually(t, "all from the unsettled one on", func() bool { return m.count() == 18 })
 	if got := m.offsets(0)[10:]; !slices.Equal(got, []int64{2, 3, 4, 5, 6, 7, 8, 9}) {
 		t.Errorf("then %v, want 2 to 9", got)

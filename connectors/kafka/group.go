@@ -160,7 +160,8 @@ func (r *session) assign(p *partition, pos position) bool {
 		p.current.close(errRewound)
 	}
 	if len(pos.done) > 0 {
-		r.log.Debug("skipping records done beyond the committed offset", "topic", p.topic, "partition", p.partition, "offset", pos.offset, "offsets", countOffsets(pos.done))
+		r.log.Debug("skipping records done beyond the committed offset",
+			"topic", p.topic, "partition", p.partition, "offset", pos.offset, "offsets", countOffsets(pos.done))
 	}
 	a := newAssignment(r, p, pos, r.newest[p.tp])
 	p.current = a

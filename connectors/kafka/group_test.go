@@ -232,7 +232,7 @@ func TestSource_anOlderCommitThanItsOwnMovesNothingBack(t *testing.T) {
 
 // An assignment that was lost knows only what it did itself; the commit says what
 // another member did there meanwhile.
-func TestSource_whatAnotherDidStaysDoneForOneThatComesBack(t *testing.T) {
+func TestSource_aReturningMemberSkipsWhatAnotherMemberSettled(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 10)
 	m := begin(t, testSource(c), holding(5, 7, 8, 9), func(o *SourceOptions) { o.DrainTimeout = 50 * time.Millisecond })
@@ -387,7 +387,7 @@ func TestCommit_isFencedByTheMembershipItWasReadUnder(t *testing.T) {
 	}
 }
 
-func TestSource_groupRefusedIsSaidAndTriedAgain(t *testing.T) {
+func TestSource_aRefusedGroupIsReportedAndRetried(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 1)
 	f := c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Group: "g", TopLevel: true, Err: kerr.GroupAuthorizationFailed, Count: -1})
@@ -442,7 +442,7 @@ func TestSource_saysWhichBrokerCannotBeReached(t *testing.T) {
 	})
 }
 
-func TestSource_refusedCredentialsAreSaidAndTriedAgain(t *testing.T) {
+func TestSource_refusedCredentialsAreReportedAndRetried(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{
 		Topics:  map[string]int32{"t": 1},
 		Options: []kfake.Opt{kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "right")},

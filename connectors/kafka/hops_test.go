@@ -29,7 +29,7 @@ func readBack(t *testing.T, r *kgo.Record) *cloudevent.Event {
 
 // U4: an event that circles between flows and topics ends with a permanent error after
 // the allowed number of records.
-func TestSink_anEventGoesRoundOnlySoOften(t *testing.T) {
+func TestSink_refusesAnEventAfterTooManyHops(t *testing.T) {
 	for _, mode := range []string{ModeBinary, ModeStructured} {
 		t.Run(mode, func(t *testing.T) {
 			c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})

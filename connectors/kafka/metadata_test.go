@@ -182,14 +182,7 @@ func TestSource_aRebalanceRepeatsNothingThatIsDone(t *testing.T) {
 // something new is done.
 func TestSource_commitsWhatIsDoneAheadOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var net kfake.VirtualNetwork
-		c, err := kafkatest.Start(kafkatest.Options{
-			Topics: map[string]int32{"t": 1},
-			Port:   9092, Options: []kfake.Opt{kfake.ListenFn(net.Listen)}, Client: []kgo.Opt{kgo.Dialer(net.DialContext)},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		c, net := virtualCluster(t, 1)
 		fill(t, c, "t", 0, 0, 10)
 		var commits atomic.Int32
 		c.Fake.ControlKey(int16(kmsg.OffsetCommit), func(kmsg.Request) (kmsg.Response, error, bool) {

@@ -23,7 +23,7 @@ func checkTopic(key, name string) error {
 	case strings.TrimSpace(name) == "":
 		return config.Fault(key, "a topic's name is empty")
 	case !validName(name):
-		return config.Fault(key, "%q is no name of a Kafka topic; %s", name, topicRule)
+		return config.Fault(key, "%q is not a name of a Kafka topic; %s", name, topicRule)
 	}
 	return nil
 }
@@ -59,10 +59,10 @@ func checkBroker(broker string) error {
 		host, port, err = broker, defaultPort, nil
 	}
 	if err != nil || port == "" || host == "" || strings.ContainsAny(host, " \t\r\n/,") {
-		return fmt.Errorf("%q is no address; write host:port, such as kafka:9092", broker)
+		return fmt.Errorf("%q is not an address; write host:port, such as kafka:9092", broker)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return fmt.Errorf("the port of %q is no number from 1 to 65535; write host:port, such as kafka:9092", broker)
+		return fmt.Errorf("the port of %q is not a number from 1 to 65535; write host:port, such as kafka:9092", broker)
 	}
 	return nil
 }

@@ -126,7 +126,8 @@ func (t topicConfig) retentionRisks(byEvent bool) (warnings []string) {
 		return warnings
 	}
 	if d, bounded := t.millis(retentionMS); bounded && strings.Contains(t[cleanupPolicy], "delete") {
-		warnings = append(warnings, fmt.Sprintf("with timestamp: event, the broker may delete an event that is older than %v as soon as it is written (%s)", d, retentionMS))
+		warnings = append(warnings, fmt.Sprintf(
+			"with timestamp: event, the broker may delete an event that is older than %v as soon as it is written (%s)", d, retentionMS))
 	}
 	for _, bound := range [][2]string{{beforeMaxMS, "older than"}, {afterMaxMS, "further ahead than"}} {
 		if d, bounded := t.millis(bound[0]); bounded {

@@ -74,7 +74,8 @@ func (s *Source) runSession(ctx context.Context, handle connector.Handler) error
 	r := &session{
 		src: s, log: s.log, handle: handle, base: base, ctx: inner, fail: fail,
 		window: s.opts.Window, drain: s.opts.DrainTimeout,
-		commits: make(chan struct{}, 1), revokes: make(chan struct{}, 1), buffersFreed: make(chan struct{}, 1), parts: map[tp]*partition{}, newest: map[tp]*assignment{},
+		commits: make(chan struct{}, 1), revokes: make(chan struct{}, 1), buffersFreed: make(chan struct{}, 1),
+		parts: map[tp]*partition{}, newest: map[tp]*assignment{},
 	}
 	r.partitionShare.Store(int64(s.cfg.MaxBufferedBytes))
 	var err error
@@ -138,7 +139,7 @@ func (r *session) stop(kill context.CancelFunc) {
 	if err := r.cl.LeaveGroupContext(ctx); err != nil {
 		if err := r.leaveDirect(); err != nil {
 			// The group removes this member after the session timeout.
-			r.log.Warn("leaving the group failed", "error", err)
+			r.log.Warn("cannot leave the group", "error", err)
 		}
 		kill() // Close would wait for a join that hangs
 	}

@@ -149,7 +149,7 @@ func TestSource_waitsForAMissingTopic(t *testing.T) {
 	eventually(t, "four", func() bool { return m.count() == 4 && m.Status().Problem == "" })
 }
 
-func TestSource_isLater(t *testing.T) {
+func TestSource_isLater_isTrueForPartitionsAddedAfterTheFirstCommit(t *testing.T) {
 	before, after := time.UnixMilli(1000), time.UnixMilli(3000)
 	look := func(at time.Time) *snapshot {
 		return &snapshot{at: at, topics: map[string]topicPartitions{"t": {partitions: map[int32]bool{0: true, 1: true}}}}

@@ -11,8 +11,6 @@ import (
 
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
-	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -70,14 +68,7 @@ func TestSource_aStopCommitsAndLeavesWhileTheGroupWaitsForAnotherMember(t *testi
 // https://github.com/twmb/franz-go/issues/204
 func TestSource_aStopWaitsForTheDrainOfARevokedPartition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var net kfake.VirtualNetwork
-		c, err := kafkatest.Start(kafkatest.Options{
-			Topics: map[string]int32{"t": 2},
-			Port:   9092, Options: []kfake.Opt{kfake.ListenFn(net.Listen)}, Client: []kgo.Opt{kgo.Dialer(net.DialContext)},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		c, net := virtualCluster(t, 2)
 		defer c.Close()
 		fill(t, c, "t", 0, 0, 1)
 		fill(t, c, "t", 1, 0, 1)

@@ -315,5 +315,6 @@ func tooLarge(err error, most int64) (*kgo.ErrDecompressTooLarge, string, bool) 
 	if !ok {
 		return nil, "", false
 	}
-	return batch, fmt.Sprintf("its batch at offsets %d to %d takes more memory than maxBatchBytes, %v, allows", batch.Offset, batch.NextOffset-1, config.Bytes(most)), true
+	return batch, fmt.Sprintf("its batch at offsets %d to %d takes more memory than maxBatchBytes, %v, allows",
+		batch.Offset, batch.NextOffset-1, config.Bytes(most)), true
 }

@@ -310,7 +310,7 @@ func TestSlab_copiesSmallRecordsOutOfALargeBatch(t *testing.T) {
 }
 
 // An empty key, value or header of a record also points into its batch.
-func TestSlab_keepsNoBatchForWhatIsEmpty(t *testing.T) {
+func TestSlab_anEmptyFieldKeepsNoBatchInMemory(t *testing.T) {
 	freed := make(chan struct{})
 	records := func() []record { // nothing outside this function refers to the batch
 		whole := make([]byte, ordinaryBatch+1)

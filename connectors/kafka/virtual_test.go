@@ -16,18 +16,26 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+// virtualCluster starts a cluster with the topic t on a network inside the process, for
+// tests in virtual time.
+func virtualCluster(t *testing.T, partitions int32) (*kafkatest.Cluster, *kfake.VirtualNetwork) {
+	t.Helper()
+	net := new(kfake.VirtualNetwork)
+	c, err := kafkatest.Start(kafkatest.Options{
+		Topics: map[string]int32{"t": partitions},
+		Port:   9092, Options: []kfake.Opt{kfake.ListenFn(net.Listen)}, Client: []kgo.Opt{kgo.Dialer(net.DialContext)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, net
+}
+
 // A cluster, a producer and a source run in virtual time, so default timeouts of
 // seconds and minutes cost no time.
 func TestSource_runsInVirtualTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var net kfake.VirtualNetwork
-		c, err := kafkatest.Start(kafkatest.Options{
-			Topics: map[string]int32{"t": 1},
-			Port:   9092, Options: []kfake.Opt{kfake.ListenFn(net.Listen)}, Client: []kgo.Opt{kgo.Dialer(net.DialContext)},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		c, net := virtualCluster(t, 1)
 		p, err := NewProducer(ProducerConfig{ClientConfig: ClientConfig{Brokers: c.Brokers()}}, ProducerOptions{Dial: net.DialContext})
 		if err != nil {
 			t.Fatal(err)
@@ -119,7 +127,7 @@ func TestSource_aHandlerThatDoesNotReturnIsLeftBehind(t *testing.T) {
 	m.stop()
 }
 
-func TestSource_aTopicMadeAnewIsReadFromItsStart(t *testing.T) {
+func TestSource_readsARecreatedTopicFromItsStart(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	m := begin(t, testSource(c, func(cfg *SourceConfig) { cfg.StartOffset = "latest" }), nil)
 	eventually(t, "start", func() bool { return m.assigned() == 1 })
@@ -136,7 +144,7 @@ func TestSource_aTopicMadeAnewIsReadFromItsStart(t *testing.T) {
 	}
 }
 
-func TestSource_rangeThatIsNotKnownIsAskedForAgain(t *testing.T) {
+func TestSource_asksAgainForAnUnknownOffsetRange(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 10)
 	if err := c.Commit(t.Context(), "g", "t", 0, 50); err != nil {

@@ -16,11 +16,14 @@ func (a *app) checkCommand() *cobra.Command {
 	var timeout time.Duration
 	c := &cobra.Command{
 		Use:   "check [path…]",
-		Short: "Try broker, sink and dead letter queue, step by step",
-		Long: `Checks flow files as validate does, and then tries to reach what they name:
-source, sink and the place for dead letters, step by step. It changes nothing
-there, and says which step fails.`,
-		Example: `  fiso-flow check order-events.yaml`,
+		Short: "Test source, sinks and dead letter queue, step by step",
+		Long: `Checks flow files as validate does, and then connects to what they name: source,
+sinks and dead letter queue. It prints every step, and why a step fails. It
+changes nothing there.
+
+` + pathHelp,
+		Example: `  fiso-flow check order-events.yaml
+  fiso-flow check --timeout 30s -o json flows/`,
 		RunE: func(c *cobra.Command, args []string) error {
 			flows, err := plan.ParseDir(a.paths(args)...)
 			if err != nil {
@@ -29,7 +32,7 @@ there, and says which step fails.`,
 			return a.checked(c.Context(), flows, timeout)
 		},
 	}
-	c.Flags().DurationVar(&timeout, "timeout", 10*time.Second, "longest time for each flow")
+	c.Flags().DurationVar(&timeout, "timeout", 10*time.Second, "time limit for each flow")
 	return c
 }
 

@@ -25,7 +25,7 @@ func TestCheck_warnsOfDeadLettersThatTheBrokerDeletes(t *testing.T) {
 }
 
 // U22: a server's answer cannot add a line that looks like a step.
-func TestCheck_indentsTheFurtherLinesOfAFault(t *testing.T) {
+func TestCheck_indentsTheLinesOfAFault(t *testing.T) {
 	var out bytes.Buffer
 	a := newApp(command.IO{Out: &out})
 	forged := "refused\n    ok    topic orders"

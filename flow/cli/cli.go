@@ -33,10 +33,12 @@ func (a *app) root() (root, run *cobra.Command) {
 	root = &cobra.Command{
 		Use:   a.Name,
 		Short: "Bring events in, reshape them, deliver them, lose none",
-		Long: `fiso-flow consumes Kafka or HTTP, reshapes each event with CEL, wraps it as a
-CloudEvent and delivers it. What cannot be delivered goes to a dead letter
-queue with the reason. One YAML file is one flow; a directory of them is an
-instance. Without a command, fiso-flow runs.`,
+		Long: `fiso-flow reads events from Kafka or HTTP, reshapes each one with CEL, wraps it
+as a CloudEvent and delivers it to HTTP or Kafka. An event that cannot be
+delivered goes to a dead letter queue with the reason. One YAML file is one flow;
+fiso-flow runs one file or a directory of them. run is the default command.
+
+Exit codes: 0 success, 1 failure, 2 a command line that cannot be understood.`,
 		Example: `  fiso-flow init > order-events.yaml
   fiso-flow validate --explain order-events.yaml
   fiso-flow run order-events.yaml`,

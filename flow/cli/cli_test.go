@@ -108,8 +108,8 @@ func TestMain_saysUsageErrorsWithCodeTwo(t *testing.T) {
 		"too many arguments":   {[]string{"version", "now"}, `unknown command "now"`},
 		"no flow":              {[]string{"transform", "--input", "{}"}, "--flow is missing"},
 		"no input":             {[]string{"transform", "--flow", file}, "--input is missing"},
-		"bad header":           {[]string{"transform", "--flow", file, "--input", "{}", "--header", "x"}, `--header "x": write name=value`},
-		"dlq alone":            {[]string{"dlq"}, "say what to do: dlq list or dlq show"},
+		"bad header":           {[]string{"transform", "--flow", file, "--input", "{}", "--header", "x"}, `--header is "x": write name=value`},
+		"dlq alone":            {[]string{"dlq"}, "dlq needs a command: list or show"},
 		"unknown dlq command":  {[]string{"dlq", "burn"}, `unknown command "burn" for dlq`},
 		"dlq show where":       {[]string{"dlq", "show", "--flow", file}, "accepts 1 arg(s), received 0"},
 		"dlq list of no flow":  {[]string{"dlq", "list"}, "--flow is missing"},
@@ -261,7 +261,7 @@ func TestCommands_tellOfDataThatTheSinkCannotWrite(t *testing.T) {
 			file := write(t, dir, "orders.yaml", "name: orders\nsource: {type: kafka, config: {brokers: a:1, topic: orders, consumerGroup: g}}\nsink: "+sink+"\n")
 			args := []string{"transform", "--flow", file, "--input", forged, "--header", "content-type=application/json"}
 			if passes {
-				call(t, args...).wants(t, 0, "", "sent byte for byte, and not shown: write the event as JSON: data is not what datacontenttype")
+				call(t, args...).wants(t, 0, "", "sent byte for byte, but cannot be shown as JSON: write the event as JSON: data is not what datacontenttype")
 				if j := decode[struct{ OK bool }](t, call(t, append(args, "-o", "json")...)); !j.OK {
 					t.Error("as JSON it fails")
 				}

@@ -16,11 +16,12 @@ func (a *app) demoCommand() *cobra.Command {
 	)
 	c := &cobra.Command{
 		Use:   "demo",
-		Short: "See the main job: a broker, a service and a flow, live",
+		Short: "Show a flow at work between a Kafka broker and a service",
 		Long: `Starts an embedded Kafka broker, a small order service, and fiso-flow between
-them; produces orders, some of which cannot be delivered; takes the service
-away for a while; changes the flow while it runs; and ends with the totals that
-prove that nothing was lost. It needs nothing installed and leaves nothing.`,
+them; produces orders, some of which cannot be delivered; lets the service fail
+for a while; changes the flow while it runs; and ends with the totals. It fails
+if an order was lost, delivered twice or out of order. It needs nothing installed
+and leaves nothing behind.`,
 		Example: `  fiso-flow demo
   fiso-flow demo --keep`,
 		Args: command.Args(cobra.NoArgs),
@@ -30,7 +31,7 @@ prove that nothing was lost. It needs nothing installed and leaves nothing.`,
 			})
 		},
 	}
-	c.Flags().BoolVar(&keep, "keep", false, "leave everything running after the totals, until Ctrl-C")
-	c.Flags().DurationVar(&length, "length", 15*time.Second, "how long orders are produced")
+	c.Flags().BoolVar(&keep, "keep", false, "keep everything running after the totals, until Ctrl-C")
+	c.Flags().DurationVar(&length, "length", 15*time.Second, "how long to produce orders")
 	return c
 }

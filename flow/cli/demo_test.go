@@ -13,7 +13,7 @@ func TestDemo_provesThatNothingIsLost(t *testing.T) {
 	r := call(t, "demo", "--length", "4s")
 	r.wants(t, 0, "nothing was lost", "")
 	r.wants(t, 0, "Try next:", "")
-	for _, says := range []string{"DECODE_FAILED", "TRANSFORM_FAILED", "the order service goes away", "is the first order in the new form"} {
+	for _, says := range []string{"DECODE_FAILED", "TRANSFORM_FAILED", "the order service fails", "is the first order in the new form"} {
 		r.wants(t, 0, says, "")
 	}
 }

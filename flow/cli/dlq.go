@@ -24,11 +24,11 @@ const others = "(further messages)"
 func (a *app) dlqCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "dlq",
-		Short: "Look at what could not be delivered",
-		Long: `The dead letter queue holds what could not be delivered: the record as it came,
-and why it failed. Looking changes nothing, and may be done while the flow runs.`,
+		Short: "List dead letters, or show one",
+		Long: `The dead letter queue holds the events that could not be delivered: each record as
+it came, and why it failed. Both commands only read it, also while the flow runs.`,
 		Args: command.UnknownCommand,
-		RunE: func(*cobra.Command, []string) error { return command.Usagef("say what to do: dlq list or dlq show") },
+		RunE: func(*cobra.Command, []string) error { return command.Usagef("dlq needs a command: list or show") },
 	}
 	c.AddCommand(a.dlqListCommand(), a.dlqShowCommand())
 	return c
@@ -52,10 +52,15 @@ func (a *app) dlqListCommand() *cobra.Command {
 		timeout time.Duration
 	)
 	c := &cobra.Command{
-		Use:     "list --flow F",
-		Short:   "List dead letters, grouped by code and message",
-		Example: "  fiso-flow dlq list --flow order-events.yaml --since 24h",
-		Args:    command.Args(cobra.NoArgs),
+		Use:   "list --flow FILE",
+		Short: "List dead letters, grouped by error code and message",
+		Long: `Lists the dead letters of a flow, grouped by error code and message, the largest
+group first. EXAMPLE is the place of the newest dead letter of the group, for dlq
+show. The code UNREAD counts records whose batch is too large to unpack, UNKNOWN
+records that fiso-flow did not write.`,
+		Example: `  fiso-flow dlq list --flow order-events.yaml
+  fiso-flow dlq list --flow order-events.yaml --since 24h -o json`,
+		Args: command.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			flow, err := oneFlow(file)
 			if err != nil {
@@ -79,14 +84,14 @@ func (a *app) dlqListCommand() *cobra.Command {
 		},
 	}
 	flowFlag(c, &file)
-	c.Flags().DurationVar(&since, "since", 0, "only what failed in this time, such as 24h (0: everything)")
-	c.Flags().IntVar(&limit, "limit", 20, "most groups to print (0: all)")
+	c.Flags().DurationVar(&since, "since", 0, "only events that failed within this time, such as 24h (0: all)")
+	c.Flags().IntVar(&limit, "limit", 20, "number of groups to print as text (0: all)")
 	readTimeout(c, &timeout)
 	return c
 }
 
 func readTimeout(c *cobra.Command, timeout *time.Duration) {
-	c.Flags().DurationVar(timeout, "timeout", time.Minute, "longest time to read the dead letter queue")
+	c.Flags().DurationVar(timeout, "timeout", time.Minute, "time limit for reading the dead letter queue")
 }
 
 func groupLetters(ctx context.Context, flow *plan.Plan, since time.Time) ([]*group, int, error) {
@@ -98,7 +103,7 @@ func groupLetters(ctx context.Context, flow *plan.Plan, since time.Time) ([]*gro
 	err := flow.ReadDeadLetters(ctx, since, func(s plan.StoredLetter) error {
 		count := max(1, s.Unread)
 		total += count
-		k := key{"UNKNOWN", "no dead letter of fiso-flow"}
+		k := key{"UNKNOWN", "not a dead letter of fiso-flow"}
 		var at time.Time
 		switch {
 		case s.Unread > 0:
@@ -161,5 +166,5 @@ func (a *app) printGroups(flow *plan.Plan, groups []*group, total, limit int) {
 	if len(shown) < len(groups) {
 		a.Printf("… and %d more groups (--limit 0 shows all)\n", len(groups)-len(shown))
 	}
-	a.Printf("\nOne of them: fiso-flow dlq show --flow %s %s\n", flow.File, groups[0].Example)
+	a.Printf("\nshow one: fiso-flow dlq show --flow %s %s\n", flow.File, groups[0].Example)
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
@@ -66,7 +67,7 @@ func TestDlqList_groupsByCodeAndMessage(t *testing.T) {
 	if !strings.HasPrefix(lines[2], "3      SINK_REJECTED") || !strings.Contains(lines[2], "  2        422") {
 		t.Errorf("the largest group and its latest letter come first:\n%s", r.out)
 	}
-	r.wants(t, 0, "One of them: fiso-flow dlq show --flow "+file+" 2", "")
+	r.wants(t, 0, "show one: fiso-flow dlq show --flow "+file+" 2", "")
 	call(t, "dlq", "list", "--flow", file, "--limit", "1").wants(t, 0, "… and 1 more groups (--limit 0 shows all)", "")
 	call(t, "dlq", "list", "--flow", file, "--since", "24h").wants(t, 0, "orders: 3 dead letters", "")
 
@@ -132,17 +133,26 @@ func TestDlqShow_saysWhetherALetterWouldPassToday(t *testing.T) {
 	}
 }
 
-func TestDlq_readsTheTopicOfTheFlow(t *testing.T) {
-	cluster := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"orders": 1, "fiso-dlq-orders": 1}})
-	p, err := kafka.NewProducer(kafka.ProducerConfig{ClientConfig: kafka.ClientConfig{Brokers: cluster.Brokers()}}, kafka.ProducerOptions{})
+// newProducer returns a producer for the cluster that the end of the test closes.
+func newProducer(t *testing.T, cluster *kafkatest.Cluster, maxMessage config.Bytes) *kafka.Producer {
+	t.Helper()
+	p, err := kafka.NewProducer(kafka.ProducerConfig{
+		ClientConfig: kafka.ClientConfig{Brokers: cluster.Brokers()}, MaxMessageBytes: maxMessage,
+	}, kafka.ProducerOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if err := p.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
+	return p
+}
+
+func TestDlq_readsTheTopicOfTheFlow(t *testing.T) {
+	cluster := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"orders": 1, "fiso-dlq-orders": 1}})
+	p := newProducer(t, cluster, 0)
 	foreign := &deadletter.Letter{Message: &connector.Message{Position: connector.Position{Stream: "hooks"}},
 		Code: fault.DecodeFailed, Flow: "orders", FailedAt: time.Now()}
 	for _, l := range append(someLetters(), foreign) {
@@ -155,7 +165,7 @@ func TestDlq_readsTheTopicOfTheFlow(t *testing.T) {
 	}
 	file := write(t, t.TempDir(), "orders.yaml", strings.Replace(orders, "127.0.0.1:1\n", cluster.Brokers()[0]+"\n", 1))
 	call(t, "dlq", "list", "--flow", file).wants(t, 0, "orders: 6 dead letters in Kafka topic fiso-dlq-orders", "")
-	call(t, "dlq", "list", "--flow", file).wants(t, 0, "no dead letter of fiso-flow", "")
+	call(t, "dlq", "list", "--flow", file).wants(t, 0, "not a dead letter of fiso-flow", "")
 	call(t, "dlq", "show", "--flow", file, "0:1").wants(t, 0, "from       orders, partition 2, offset 2", "")
 	call(t, "dlq", "show", "--flow", file, "0:4").wants(t, 0, "from       hooks\n", "")
 	call(t, "dlq", "show", "--flow", file, "0:5").wants(t, 0, "damaged    not a dead letter of fiso", "")
@@ -166,15 +176,7 @@ func TestDlq_readsTheTopicOfTheFlow(t *testing.T) {
 // shown.
 func TestDlq_goesOnPastABatchThatItCannotUnpack(t *testing.T) {
 	cluster := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"orders": 1, "fiso-dlq-orders": 1}})
-	p, err := kafka.NewProducer(kafka.ProducerConfig{ClientConfig: kafka.ClientConfig{Brokers: cluster.Brokers()}, MaxMessageBytes: 8 << 20}, kafka.ProducerOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := p.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	}()
+	p := newProducer(t, cluster, 8<<20)
 	letters := someLetters()
 	letters[1].Message.Value = make([]byte, 4<<20) // about 100 bytes when compressed
 	for _, l := range letters {
@@ -198,7 +200,7 @@ func TestDlq_goesOnPastABatchThatItCannotUnpack(t *testing.T) {
 }
 
 // U22: foreign content in a dead letter cannot control a terminal or add a line.
-func TestDlq_showsWhatStrangersWroteAsText(t *testing.T) {
+func TestDlq_escapesControlCharactersInDeadLetters(t *testing.T) {
 	letter := someLetters()[0]
 	letter.Code, letter.Reason = fault.SinkRejected, "\x1b[2J422\nvalue      forged"
 	letter.Message.Key = []byte("k\rplace")
@@ -229,7 +231,7 @@ sink: {type: stdout}
 	call(t, "dlq", "show", "--flow", file, "0:1").wants(t, 1, "", "no dead letter at 0:1 of Kafka topic fiso-dlq-orders of ")
 }
 
-func TestDlq_saysWhenThereIsNone(t *testing.T) {
+func TestDlq_saysWhenTheFlowHasNoDeadLetterQueue(t *testing.T) {
 	file := write(t, t.TempDir(), "hooks.yaml", `name: hooks
 source: {type: http, config: {listen: "127.0.0.1:0", path: /hooks}}
 sink: {type: stdout}

@@ -67,13 +67,14 @@ func (a *app) dlqShowCommand() *cobra.Command {
 		timeout time.Duration
 	)
 	c := &cobra.Command{
-		Use:   "show --flow F PLACE",
-		Short: "Show one dead letter, and whether it would pass now",
-		Long: `Shows one dead letter as it came and why it failed, and takes it through the
-flow as it is today, without sending it. PLACE is what dlq list shows under
-EXAMPLE: partition:offset of a topic, or the number of a line of a file.`,
-		Example: "  fiso-flow dlq show --flow order-events.yaml 0:17",
-		Args:    command.Args(cobra.ExactArgs(1)),
+		Use:   "show --flow FILE PLACE",
+		Short: "Show one dead letter, and what the flow would do with it today",
+		Long: `Shows one dead letter: the record as it came, why it failed, and what the flow
+would do with it today. It sends nothing. PLACE is what dlq list prints under
+EXAMPLE: partition:offset in a topic, or the line number in a file.`,
+		Example: `  fiso-flow dlq show --flow order-events.yaml 0:17
+  fiso-flow dlq show --flow order-events.yaml -o json 0:17`,
+		Args: command.Args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			flow, err := oneFlow(file)
 			if err != nil {

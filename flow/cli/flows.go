@@ -13,6 +13,10 @@ import (
 // defaultDir is the directory of flow files if neither argument nor environment names one.
 const defaultDir = "/etc/fiso/flows"
 
+// pathHelp explains the arguments of the commands that take paths.
+const pathHelp = `A path is a flow file or a directory of flow files. The default is FISO_CONFIG_DIR,
+else ` + defaultDir + `.`
+
 // paths returns the paths from the arguments, else from the environment, else the default.
 func (a *app) paths(args []string) []string {
 	if len(args) > 0 {
@@ -26,7 +30,7 @@ func (a *app) paths(args []string) []string {
 
 // flowFlag adds the flag --flow, which names one flow file.
 func flowFlag(c *cobra.Command, file *string) {
-	c.Flags().StringVarP(file, "flow", "f", "", "flow file (required)")
+	c.Flags().StringVarP(file, "flow", "f", "", "flow `file` (required)")
 }
 
 // oneFlow parses the flow file that --flow names.

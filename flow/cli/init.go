@@ -22,7 +22,7 @@ func (a *app) initCommand() *cobra.Command {
 		Use:   "init [file]",
 		Short: "Write a commented flow file to start from",
 		Long: `Writes a flow file whose comments say what each key does, to standard output or
-to a new file. An existing file is never overwritten.`,
+to a new file. It never overwrites an existing file.`,
 		Example: `  fiso-flow init > order-events.yaml
   fiso-flow init --name payments payments.yaml`,
 		Args: command.Args(cobra.MaximumNArgs(1)),
@@ -39,7 +39,7 @@ to a new file. An existing file is never overwritten.`,
 			return nil
 		},
 	}
-	c.Flags().StringVar(&name, "name", "order-events", "name of the flow")
+	c.Flags().StringVar(&name, "name", "order-events", "`name` of the flow")
 	return c
 }
 

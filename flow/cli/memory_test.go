@@ -17,9 +17,9 @@ func TestMemoryLimit_boundsTheHeapAndNeverStarvesTheCollector(t *testing.T) {
 		recent []uint64
 		want   int64
 	}{
-		{"little lives", 10 << 20, []uint64{10 << 20}, 160 << 20},
-		{"a stalled flow, as shipped", 16 << 20, []uint64{100 << 20}, 160 << 20},
-		{"what was made while the collector ran", 16 << 20, []uint64{220 << 20, 100 << 20, 240 << 20}, 160 << 20},
+		{"a small live heap", 10 << 20, []uint64{10 << 20}, 160 << 20},
+		{"a stalled flow with default settings", 16 << 20, []uint64{100 << 20}, 160 << 20},
+		{"allocations during a collection", 16 << 20, []uint64{220 << 20, 100 << 20, 240 << 20}, 160 << 20},
 		{"generous settings", 0, []uint64{1 << 30, 2 << 30}, 9<<27 + 24<<20},
 		{"many flows", 128 << 20, []uint64{128 << 20}, 9<<25 + 24<<20}, // the limit was 160 MiB, less than the memory in use
 	} {

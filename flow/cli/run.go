@@ -23,19 +23,20 @@ func (a *app) runCommand() *cobra.Command {
 	)
 	c := &cobra.Command{
 		Use:   "run [path…]",
-		Short: "Run flows until told to stop",
-		Long: `Runs the flows of the given files or directories, and follows changes of the
-files while it runs. A file that is not valid keeps fiso-flow from starting,
-and so does a broker that does not answer or a port that is in use; once it
-runs, an invalid file leaves the running flow as it is, and an outage holds it.
+		Short: "Run flows until stopped",
+		Long: `Runs flows, and reloads a flow when its file changes. fiso-flow does not start with
+an invalid file, a broker that does not answer or a port in use. Once it runs, an
+invalid file changes nothing, and in an outage the flow holds its events.
 
-SIGTERM and Ctrl-C drain: events under way are finished, what is settled is
-committed, the rest goes back to the source. A second signal ends at once.
-SIGHUP does nothing (files are followed anyway), but drains in a terminal.
+` + pathHelp + `
+
+SIGTERM and Ctrl-C drain: calls in flight finish, settled events are committed, and
+the others go back to the source. A second signal exits at once. SIGHUP is ignored
+(files are followed anyway), except in a terminal, where it drains.
 
 Environment: FISO_CONFIG_DIR (` + defaultDir + `), FISO_METRICS_ADDR (` + defaultMetricsAddr + `),
-FISO_LOG_LEVEL (info), and OTEL_* as OpenTelemetry defines them. Flags and
-arguments override it.`,
+FISO_LOG_LEVEL (info), and OTEL_* as OpenTelemetry defines them: traces are sent
+to OTEL_EXPORTER_OTLP_ENDPOINT. Flags and arguments override the environment.`,
 		Example: `  fiso-flow run order-events.yaml
   fiso-flow run --metrics-addr 127.0.0.1:9095 --log-level debug flows/`,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -52,9 +53,9 @@ arguments override it.`,
 			})
 		},
 	}
-	c.Flags().StringVar(&metricsAddr, "metrics-addr", "", "where /healthz, /readyz and /metrics listen (FISO_METRICS_ADDR, "+defaultMetricsAddr+")")
-	c.Flags().StringVar(&level, "log-level", "", "debug, info, warn or error (FISO_LOG_LEVEL, info)")
-	c.Flags().DurationVar(&startTimeout, "start-timeout", 30*time.Second, "how long brokers may take to answer before the start is refused (0: for ever)")
+	c.Flags().StringVar(&metricsAddr, "metrics-addr", "", "`address` of /healthz, /readyz and /metrics (FISO_METRICS_ADDR, "+defaultMetricsAddr+")")
+	c.Flags().StringVar(&level, "log-level", "", "`level` of the log: debug, info, warn or error (FISO_LOG_LEVEL, info)")
+	c.Flags().DurationVar(&startTimeout, "start-timeout", 30*time.Second, "time limit for brokers to answer at the start (0: none)")
 	return c
 }
 

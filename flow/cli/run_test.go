@@ -117,15 +117,7 @@ func TestRun_deliversAndTellsHowItStands(t *testing.T) {
 	addr := freeAddr(t)
 	logs, stop := running(t, map[string]string{"FISO_CONFIG_DIR": dir, "FISO_METRICS_ADDR": addr, "FISO_LOG_LEVEL": "debug"})
 
-	p, err := kafka.NewProducer(kafka.ProducerConfig{ClientConfig: kafka.ClientConfig{Brokers: cluster.Brokers()}}, kafka.ProducerOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := p.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	}()
+	p := newProducer(t, cluster, 0)
 	for _, value := range []string{`{"legacy_id": "A-1", "order_status": "PAID"}`, `{`} {
 		if err := p.Produce(t.Context(), kafka.Record{Topic: "orders", Value: []byte(value)}); err != nil {
 			t.Fatal(err)
@@ -249,8 +241,8 @@ errorHandling: {deadLetter: {type: file, config: {path: `+dir+`/dead.jsonl}}}
 func TestRun_refusesAStartThatNothingAnswers(t *testing.T) {
 	file := write(t, t.TempDir(), "orders.yaml", orders)
 	r := call(t, "run", "--metrics-addr", freeAddr(t), "--start-timeout", "2s", file)
-	r.wants(t, 1, "", "flow orders does not start: nothing answered within 2s: source: broker 127.0.0.1:1")
-	r.wants(t, 1, "", "'fiso-flow check' tells step by step")
+	r.wants(t, 1, "", "flow orders does not start: no answer within 2s: source: broker 127.0.0.1:1")
+	r.wants(t, 1, "", "'fiso-flow check' shows which step fails")
 }
 
 func TestRun_refusesAStartOnAPortInUse(t *testing.T) {
@@ -269,7 +261,7 @@ errorHandling: {onExhausted: block}
 	r.wants(t, 1, "", taken.Addr().String())
 }
 
-func TestStanding_logsWhatBecomesReadyAndWhatStops(t *testing.T) {
+func TestStatusLogger_logsFlowsThatBecomeReadyOrStopBeingReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var (
 			logs    output

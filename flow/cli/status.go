@@ -68,8 +68,8 @@ func (s *statusLogger) checkStart(flows []supervisor.FlowReport, over bool) (sta
 		case f.Phase == "failed":
 			return false, fmt.Errorf("flow %s does not start: %s", f.Name, f.Problem)
 		case f.Unreached && over:
-			return false, fmt.Errorf("flow %s does not start: nothing answered within %v: %s\n"+
-				"Correct its source.config or start what it reads from; 'fiso-flow check' tells step by step. With --start-timeout 0 fiso-flow waits", f.Name, s.start, f.Problem)
+			return false, fmt.Errorf("flow %s does not start: no answer within %v: %s; correct source.config or start the broker "+
+				"('fiso-flow check' shows which step fails, and --start-timeout 0 waits without a limit)", f.Name, s.start, f.Problem)
 		case f.Unreached || f.Phase == "starting":
 			starting = true
 		}

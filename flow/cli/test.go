@@ -14,10 +14,25 @@ import (
 func (a *app) testCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "test [path…]",
-		Short: "Run the transform tests beside the flows",
-		Long: `Runs transform tests: YAML files named like a flow file with _test before the
-extension. A path is such a file, a flow file, or a directory. Exit code 1 when
-a test fails, so that CI can run it.`,
+		Short: "Run the transform tests of flows",
+		Long: `Runs transform tests, without connecting anywhere, and fails if one of them fails.
+The tests of order-events.yaml are in order-events_test.yaml beside it:
+
+  tests:
+    - name: a paid order keeps its status
+      input: {legacy_id: A-1, order_status: PAID}
+      time: 2026-01-02T03:04:05Z
+      output: {order_id: A-1, timestamp: "2026-01-02T03:04:05Z", status: PAID}
+    - name: an order without a status is a dead letter
+      input: {legacy_id: A-2}
+      error: TRANSFORM_FAILED
+
+A test expects output, event or sink, or a list of events, or filtered: true,
+unrouted: true, or error. It may set the key, headers, time, topic, partition and
+offset of the record.
+
+A path is a test file, a flow file or a directory of them. The default is
+FISO_CONFIG_DIR, else ` + defaultDir + `.`,
 		Example: `  fiso-flow test flows/
   fiso-flow test order-events_test.yaml`,
 		RunE: func(c *cobra.Command, args []string) error {

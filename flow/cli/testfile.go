@@ -23,13 +23,13 @@ import (
 
 // testFile is a file of transform tests, in the directory of the flow file.
 type testFile struct {
-	Flow  string     `yaml:"flow" doc:"Flow file, relative to this one; default: the name of this file without _test."`
+	Flow  string     `yaml:"flow" doc:"Flow file, relative to this file; default: the name of this file without _test."`
 	Tests []testCase `yaml:"tests" required:"true" doc:"The tests."`
 }
 
 // testCase is one input and its expected result. Fields that are not set are not compared.
 type testCase struct {
-	Name      string            `yaml:"name" required:"true" doc:"What the test claims."`
+	Name      string            `yaml:"name" required:"true" doc:"What the test claims, in words."`
 	Input     config.Raw        `yaml:"input" doc:"The payload: YAML that becomes JSON, or text that is taken as it is."`
 	Key       string            `yaml:"key" blanks:"keep" doc:"Key of the record."`
 	Headers   map[string]string `yaml:"headers" doc:"Headers of the record."`
@@ -44,8 +44,8 @@ type testCase struct {
 	Events   []expected        `yaml:"events" doc:"Instead of output and event: all events, in order, once for each sink that takes one."`
 	Filtered bool              `yaml:"filtered" doc:"The event is filtered out."`
 	Unrouted bool              `yaml:"unrouted" doc:"No sink takes the event."`
-	Error    string            `yaml:"error" doc:"The code the event fails with."`
-	Message  string            `yaml:"message" blanks:"keep" doc:"A part of the failure's words."`
+	Error    string            `yaml:"error" doc:"Error code with which the event fails."`
+	Message  string            `yaml:"message" blanks:"keep" doc:"Text that the error message contains."`
 }
 
 // expected is one of several expected events.
@@ -169,24 +169,24 @@ func (c *testCase) compareOutcome(all []plan.Delivery, err error) string {
 	case c.Unrouted && unrouted:
 		return ""
 	case unrouted:
-		return "no sink takes it"
+		return "no sink takes the event"
 	case err != nil:
 		return fmt.Sprintf("%s: %v", fault.CodeOf(err), err)
 	case c.Unrouted && len(all) > 0:
-		return "expected no sink to take it, and " + all[0].Sink + " does"
+		return "expected no sink to take the event, but sink " + all[0].Sink + " does"
 	case c.Filtered && len(all) > 0:
-		return "expected it to be filtered, and it passed"
+		return "expected the event to be filtered, but it passed"
 	case c.Filtered:
 		return ""
 	case len(all) == 0:
-		return "it was filtered"
+		return "the event was filtered"
 	}
 	want := c.Events
 	if len(want) == 0 {
 		want = []expected{{c.Output, c.Event, c.Sink}}
 	}
 	if len(all) != len(want) {
-		return fmt.Sprintf("it becomes %d events for sinks, expected %d", len(all), len(want))
+		return fmt.Sprintf("got %d events for sinks, expected %d", len(all), len(want))
 	}
 	for i := range want {
 		if fault := want[i].compare(all[i]); fault != "" && len(want) > 1 {
@@ -200,7 +200,7 @@ func (c *testCase) compareOutcome(all []plan.Delivery, err error) string {
 
 func (c *testCase) judgeError(err error) string {
 	if err == nil {
-		return fmt.Sprintf("expected the error %s, and it passed", c.Error)
+		return fmt.Sprintf("expected the error %s, but the event passed", c.Error)
 	}
 	if code := string(fault.CodeOf(err)); code != c.Error {
 		return fmt.Sprintf("expected the error %s, got %s: %v", c.Error, code, err)

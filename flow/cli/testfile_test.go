@@ -54,9 +54,9 @@ func TestTest_saysWhatIsWrong(t *testing.T) {
 		"list differs":    {"{name: x, input: {legacy_id: [1], order_status: [1, 2]}, output: {order_id: [1], status: [1, 3]}}", "the output is"},
 		"number for text": {`{name: x, input: {legacy_id: "1", order_status: 2}, output: {order_id: 1, status: 2}}`, "the output is"},
 		"other attribute": {"{name: x, input: {legacy_id: 1, order_status: 2}, event: {type: order.created}}", `type is "fiso.event", expected "order.created"`},
-		"not filtered":    {"{name: x, input: {legacy_id: 1, order_status: 2}, filtered: true}", "expected it to be filtered, and it passed"},
-		"filtered":        {"{name: x, input: {test: 1}, output: {}}", "it was filtered"},
-		"no error":        {"{name: x, input: {legacy_id: 1, order_status: 2}, error: TRANSFORM_FAILED}", "expected the error TRANSFORM_FAILED, and it passed"},
+		"not filtered":    {"{name: x, input: {legacy_id: 1, order_status: 2}, filtered: true}", "expected the event to be filtered, but it passed"},
+		"filtered":        {"{name: x, input: {test: 1}, output: {}}", "the event was filtered"},
+		"no error":        {"{name: x, input: {legacy_id: 1, order_status: 2}, error: TRANSFORM_FAILED}", "expected the error TRANSFORM_FAILED, but the event passed"},
 		"other error":     {"{name: x, input: '{', error: TRANSFORM_FAILED}", "expected the error TRANSFORM_FAILED, got DECODE_FAILED"},
 		"other message":   {"{name: x, input: {}, error: TRANSFORM_FAILED, message: too large}", `expected an error that says "too large"`},
 		"an error":        {"{name: x, input: {}, output: {}}", "TRANSFORM_FAILED: transform.cel: no such field: data.legacy_id"},
@@ -92,12 +92,12 @@ func TestTest_judgesEachOfSeveralEvents(t *testing.T) {
 		"no event":        {"{name: x, input: {id: o, items: []}, filtered: true}", "ok    "},
 		"no sink":         {"{name: x, input: {id: o, items: [{sku: z}]}, unrouted: true}", "ok    "},
 		"one of one":      {"{name: x, input: {id: o, items: [{sku: a}]}, sink: all}", "ok    "},
-		"too many":        {"{name: x, input: {id: o, items: [{sku: b}]}, output: {sku: b, order: o}}", "it becomes 2 events for sinks, expected 1"},
+		"too many":        {"{name: x, input: {id: o, items: [{sku: b}]}, output: {sku: b, order: o}}", "got 2 events for sinks, expected 1"},
 		"another sink":    {"{name: x, input: {id: o, items: [{sku: a}]}, sink: big}", "the sink is all, expected big"},
 		"another output":  {"{name: x, input: {id: o, items: [{sku: b}]}, events: [{}, {output: {sku: c}}]}", "event 2: the output is"},
-		"nobody takes it": {"{name: x, input: {id: o, items: [{sku: z}]}, sink: all}", "no sink takes it"},
-		"somebody does":   {"{name: x, input: {id: o, items: [{sku: a}]}, unrouted: true}", "expected no sink to take it, and all does"},
-		"it is filtered":  {"{name: x, input: {test: true}, unrouted: true}", "it was filtered"},
+		"nobody takes it": {"{name: x, input: {id: o, items: [{sku: z}]}, sink: all}", "no sink takes the event"},
+		"somebody does":   {"{name: x, input: {id: o, items: [{sku: a}]}, unrouted: true}", "expected no sink to take the event, but sink all does"},
+		"it is filtered":  {"{name: x, input: {test: true}, unrouted: true}", "the event was filtered"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -122,12 +122,12 @@ func TestTransform_showsEachOfSeveralEventsAndItsSink(t *testing.T) {
 	if len(got) != 3 || got[0].Sink != "all" || got[0].Event.ID != "input-0-0#0" || got[1].Sink != "big" || got[1].Event.ID != "input-0-0#1" || got[2].Sink != "all" {
 		t.Errorf("got %+v", got)
 	}
-	call(t, "transform", "--flow", file, "--input", `{"id":"o","items":[{"sku":"z"}]}`).wants(t, 0, "", "no sink takes it: acknowledged, counted as unrouted, and not sent")
+	call(t, "transform", "--flow", file, "--input", `{"id":"o","items":[{"sku":"z"}]}`).wants(t, 0, "", "unrouted: no sink takes the event; it is acknowledged, counted and not sent")
 	call(t, "transform", "-o", "json", "--flow", file, "--input", `{"id":"o","items":[{"sku":"z"}]}`).wants(t, 0, `"unrouted": true`, "")
-	call(t, "transform", "--flow", file, "--input", `{"test":true}`).wants(t, 0, "", "filtered: acknowledged, counted, and not sent")
+	call(t, "transform", "--flow", file, "--input", `{"test":true}`).wants(t, 0, "", "filtered: the event is acknowledged, counted and not sent")
 }
 
-func TestTest_refusesFilesThatAreNone(t *testing.T) {
+func TestTest_refusesInvalidTestFiles(t *testing.T) {
 	for name, c := range map[string]struct{ flow, test, says string }{
 		"no tests":         {orders, "", "no transform tests at"},
 		"no expectation":   {orders, "tests: [{name: x, input: {}}]\n", "a test expects one of"},

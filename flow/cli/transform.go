@@ -27,18 +27,19 @@ func (a *app) transformCommand() *cobra.Command {
 		headers          []string
 	)
 	c := &cobra.Command{
-		Use:   "transform --flow F --input J",
-		Short: "Take one event through a flow, and print what would be sent",
-		Long: `Takes one event through the filter and the transform of a flow, and prints the
-CloudEvent that the sink would be given; of a flow with transform.split or several
-sinks, a list of them, each with its sink. Nothing is connected and nothing sent.`,
+		Use:   "transform --flow FILE --input EVENT",
+		Short: "Transform one event, and print what would be sent",
+		Long: `Applies the filter and the transform of a flow to one event, and prints the
+CloudEvent that the sink would get. For a flow with transform.split or several
+sinks it prints a list of CloudEvents, each with its sink. It connects to nothing
+and sends nothing.`,
 		Example: `  fiso-flow transform --flow order-events.yaml --input '{"legacy_id": "A-1", "order_status": "PAID"}'
   fiso-flow transform --flow order-events.yaml --input @order.json
   kcat -C -t orders -c 1 | fiso-flow transform --flow order-events.yaml --input -`,
 		Args: command.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if !c.Flags().Changed("input") {
-				return command.Usagef("--input is missing: give the event itself, @file, or - for standard input")
+				return command.Usagef("--input is missing: give the event as JSON, @file, or - for standard input")
 			}
 			flow, err := oneFlow(file)
 			if err != nil {
@@ -55,26 +56,26 @@ sinks, a list of them, each with its sink. Nothing is connected and nothing sent
 			for _, h := range headers {
 				name, text, ok := strings.Cut(h, "=")
 				if !ok {
-					return command.Usagef("--header %q: write name=value", h)
+					return command.Usagef("--header is %q: write name=value", h)
 				}
 				m.Headers = append(m.Headers, connector.Header{Key: name, Value: []byte(text)})
 			}
 			all, err := flow.Process(c.Context(), m)
 			switch {
 			case errors.Is(err, delivery.ErrUnrouted):
-				return a.notSent("unrouted", "no sink takes it: acknowledged, counted as unrouted, and not sent")
+				return a.notSent("unrouted", "unrouted: no sink takes the event; it is acknowledged, counted and not sent")
 			case err != nil:
 				return a.printFailure(err)
 			case len(all) == 0:
-				return a.notSent("filtered", "filtered: acknowledged, counted, and not sent")
+				return a.notSent("filtered", "filtered: the event is acknowledged, counted and not sent")
 			}
 			return a.printDeliveries(flow, all)
 		},
 	}
 	flowFlag(c, &file)
-	c.Flags().StringVarP(&input, "input", "i", "", "the event: the JSON itself, @file, or - for standard input")
-	c.Flags().StringVar(&key, "key", "", "key of the record")
-	c.Flags().StringArrayVar(&headers, "header", nil, "header of the record, as name=value; may be repeated")
+	c.Flags().StringVarP(&input, "input", "i", "", "the `event`: JSON, @file, or - for standard input (required)")
+	c.Flags().StringVar(&key, "key", "", "`key` of the record")
+	c.Flags().StringArrayVar(&headers, "header", nil, "header of the record, as `name=value`; may be repeated")
 	return c
 }
 
@@ -114,7 +115,7 @@ func (a *app) printUnshowable(err error) error {
 	if a.JSON() {
 		return a.PrintJSON(map[string]any{"ok": true, "message": err.Error()})
 	}
-	a.Errorf("sent byte for byte, and not shown: %v\n", err)
+	a.Errorf("the event would be sent byte for byte, but cannot be shown as JSON: %v\n", err)
 	return nil
 }
 

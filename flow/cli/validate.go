@@ -16,9 +16,11 @@ func (a *app) validateCommand() *cobra.Command {
 	var explain bool
 	c := &cobra.Command{
 		Use:   "validate [path…]",
-		Short: "Check flow files, without connecting anywhere",
-		Long: `Checks flow files or directories of them: keys, values, connector settings and
-every CEL expression. All faults of all files are shown, each with its line.`,
+		Short: "Check flow files, and connect to nothing",
+		Long: `Checks flow files: keys, values, connector settings and every CEL expression. It
+shows all faults of all files, each with its line, its column and a hint.
+
+` + pathHelp,
 		Example: `  fiso-flow validate flows/
   fiso-flow validate --explain order-events.yaml`,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -26,7 +28,7 @@ every CEL expression. All faults of all files are shown, each with its line.`,
 			return a.validated(flows, err, explain)
 		},
 	}
-	c.Flags().BoolVar(&explain, "explain", false, "say in words what each flow will do")
+	c.Flags().BoolVar(&explain, "explain", false, "describe in words what each flow will do")
 	return c
 }
 
@@ -79,28 +81,28 @@ func explanation(e *plan.Explanation) string {
 			fmt.Fprintf(&b, "  %-13s %s\n", name, text)
 		}
 	}
-	fmt.Fprintf(&b, "%s (%s) is valid, and this will happen:\n", e.Flow, e.File)
+	fmt.Fprintf(&b, "%s (%s) is valid. It will do this:\n", e.Flow, e.File)
 	if e.Paused {
 		row("paused", "it fetches nothing and keeps its commits")
 	}
-	row("reads", e.Source)
-	row("keeps", e.Filter)
-	row("becomes", e.Transform)
+	row("source", e.Source)
+	row("filter", e.Filter)
+	row("transform", e.Transform)
 	if len(e.Sinks) == 0 {
-		row("goes to", e.Sink)
+		row("sink", e.Sink)
 	} else {
-		row("goes to", e.Routing)
+		row("sinks", e.Routing)
 	}
 	for _, s := range e.Sinks {
 		row("", "- "+s)
 	}
-	row("order", e.Ordering)
+	row("ordering", e.Ordering)
 	row("in flight", e.InFlight)
 	row("batches", e.Batch)
 	row("retries", schedule(e.Retries))
-	row("then", e.Exhausted)
+	row("exhausted", e.Exhausted)
 	row("dead letters", e.DeadLetters)
-	row("at once", "what is malformed, an expression that fails, an output over the limit, an event the sink refuses for good")
+	row("not retried", "malformed data, an expression that fails, an output over the limit, an event that the sink refuses for good")
 	row("stop the line", e.StopTheLine)
 	row("drain", e.Drain)
 	return b.String()

@@ -250,7 +250,7 @@ func (s *demo) incidents(ctx context.Context) error {
 	}{
 		{0.25, func() error {
 			s.service.away.Store(true)
-			s.ledger.addNews("!", "the order service goes away: 503 to everything")
+			s.ledger.addNews("!", "the order service fails: it answers 503")
 			return nil
 		}},
 		{0.40, func() error {

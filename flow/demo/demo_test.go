@@ -147,7 +147,7 @@ func TestScreen_redrawsItsPanel(t *testing.T) {
 	l.addNews("!", "%s", strings.Repeat("long ", 50))
 	s.service.away.Store(true)
 	s.draw()
-	for _, says := range []string{"● answering", "\x1b[24A", "away: 503 to everything", "C1-0001 PAID delivered", "…", "████"} {
+	for _, says := range []string{"● answering", "\x1b[24A", "failing: 503 to everything", "C1-0001 PAID delivered", "…", "████"} {
 		if !strings.Contains(out.String(), says) {
 			t.Errorf("the panel lacks %q:\n%q", says, out.String())
 		}

@@ -69,7 +69,7 @@ func (l *ledger) orderRetried(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.retries++
-	l.addNewsLocked("↻", "%s answered 503, will be tried again", id)
+	l.addNewsLocked("↻", "%s answered 503, will be retried", id)
 }
 
 func (l *ledger) orderDelivered(id, status string, amount bool) {

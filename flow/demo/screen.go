@@ -72,7 +72,7 @@ func (s *screen) lines() {
 	}
 	t := s.ledger.totals()
 	if retried > 0 {
-		s.printf("%6.1fs  ↻ %d answers of 503, to be tried again\n", t.elapsed.Seconds(), retried)
+		s.printf("%6.1fs  ↻ answered with 503, to be retried: %d\n", t.elapsed.Seconds(), retried)
 	}
 	s.printf("%6.1fs    produced %d, delivered %d, dead letters %d, on the way %d\n",
 		t.elapsed.Seconds(), t.produced, t.delivered, t.dead, t.waiting)
@@ -82,7 +82,7 @@ func (s *screen) panel() {
 	t := s.ledger.totals()
 	state := "\x1b[32m● answering\x1b[0m"
 	if s.service.away.Load() {
-		state = "\x1b[31m● away: 503 to everything\x1b[0m"
+		state = "\x1b[31m● failing: 503 to everything\x1b[0m"
 	}
 	var b strings.Builder
 	if s.drawn > 0 {
@@ -96,7 +96,7 @@ func (s *screen) panel() {
 		bar("delivered", t.delivered, t.produced, "32"),
 		bar("on the way", t.waiting, t.produced, "33"),
 		bar("dead letter", t.dead, t.produced, "31"),
-		fmt.Sprintf("  %d answers of 503, tried again   %d orders in the new form", t.retries, t.withAmount),
+		fmt.Sprintf("  answered with 503 and retried: %d   %d orders in the new form", t.retries, t.withAmount),
 		"",
 	}
 	all, _ := s.ledger.since(0)

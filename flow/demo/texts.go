@@ -18,9 +18,9 @@ func (s *demo) printf(format string, args ...any) {
 
 // printIntroduction prints what the demo will do.
 func (s *demo) printIntroduction() {
-	s.printf("fiso-flow's main job, on an embedded broker, for about %.0f seconds\n%s\n", s.opts.Length.Seconds(), diagram)
-	s.printf("Some orders are not JSON, some lack a field, some the service refuses.\n")
-	s.printf("The service goes away for a while, and the flow is changed while it runs.\n\n")
+	s.printf("fiso-flow between a Kafka broker and an order service, for about %.0f seconds\n%s\n", s.opts.Length.Seconds(), diagram)
+	s.printf("Some orders are not JSON, some lack a field, and the service refuses some.\n")
+	s.printf("The service fails for a while, and the flow is changed while it runs.\n\n")
 	if s.opts.Keep {
 		s.printf("flow file: %s\n\n", s.path())
 	}
@@ -37,7 +37,7 @@ func (s *demo) printTotals() {
 	s.printf("  delivered    %4d, %d of them in the new form after the reload\n", t.delivered, t.withAmount)
 	s.printf("  dead letters %4d: %s\n", t.dead, t.codeList())
 	s.printf("  lost         %4d\n  twice        %4d\n  out of order %4d\n", len(t.lost), t.duplicates, len(t.disorder))
-	s.printf("  (%d answers of 503 were tried again)\n\n  %d = %d delivered + %d dead letters: %s\n",
+	s.printf("  (answered with 503 and retried: %d)\n\n  %d = %d delivered + %d dead letters: %s\n",
 		t.retries, t.produced, t.delivered, t.dead, verdict)
 	for _, x := range []struct {
 		what string

@@ -21,7 +21,7 @@ func TestTimed_isExposedAsPrometheusOwnHistogramWould(t *testing.T) {
 	theirs := prometheus.NewRegistry()
 	vec := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: "fiso", Subsystem: "flow", Name: "event_duration_seconds",
-		Help:    "Time an event took: transform and sink for each try, total from accepted to settled.",
+		Help:    "Duration by phase: transform and sink for each try, total from accepted to settled.",
 		Buckets: []float64{.00001, .00005, .0001, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 	}, []string{"flow", "phase"})
 	theirs.MustRegister(vec)

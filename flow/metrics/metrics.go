@@ -44,9 +44,11 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "fiso", Subsystem: "flow", Name: name, Help: help}, []string{"flow"})
 	}
 	m := &Metrics{
-		events: counter("events_total", "Events that ended, by how: delivered, filtered, unrouted (no sink takes it), dead_lettered, dropped, or interrupted (handed back to the source).", "status"),
+		events: counter("events_total",
+			"Events that ended, by status: delivered, filtered, unrouted (no sink takes it), dead_lettered, dropped, or interrupted (handed back to the source).",
+			"status"),
 		durations: newHistogram("fiso_flow_event_duration_seconds",
-			"Time an event took: transform and sink for each try, total from accepted to settled.",
+			"Duration by phase: transform and sink for each try, total from accepted to settled.",
 			// from the time of a minimal transform to the longest useful timeout
 			10*time.Microsecond, 50*time.Microsecond, 100*time.Microsecond, 500*time.Microsecond,
 			time.Millisecond, 2500*time.Microsecond, 5*time.Millisecond, 10*time.Millisecond, 25*time.Millisecond, 50*time.Millisecond,
@@ -54,17 +56,18 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 			time.Second, 2500*time.Millisecond, 5*time.Second, 10*time.Second, 30*time.Second, time.Minute),
 		transformErrors: counter("transform_errors_total", "Events whose transform failed, by error code.", "error_type"),
 		deadLetters:     counter("dlq_total", "Dead letters stored."),
-		dlqErrors:       counter("dlq_errors_total", "Tries to store a dead letter that failed; the event is held and tried again."),
-		sinkErrors:      counter("sink_delivery_errors_total", "Tries to deliver that the sink did not take, retries included."),
-		sinkEvents:      counter("sink_events_total", "Events that ended for a sink, by how: delivered, dead_lettered or dropped.", "sink", "status"),
-		sinkTries:       counter("sink_errors_total", "Tries that a sink did not take, by what that means: temporary, unavailable, blocked or permanent.", "sink", "class"),
-		retries:         counter("retries_total", "Events that were put back to be tried again."),
-		gaps:            counter("source_gaps_total", "Times that the source no longer had records which were not yet read."),
-		held:            gauge("held_events", "Events that wait for something outside to be mended: a sink that is down, a dead letter that is refused."),
-		reloads:         counter("reloads_total", "Changed flow files, by whether they were taken over: success or failure.", "status"),
-		valid:           gauge("config_valid", "1 when the flow's file is valid as it stands, 0 when an older version of it runs on."),
-		flows:           map[string]*Flow{},
-		live:            map[string]*flowGauges{},
+		dlqErrors:       counter("dlq_errors_total", "Failed tries to store a dead letter; the event is held and the dead letter tried again."),
+		sinkErrors:      counter("sink_delivery_errors_total", "Failed tries to deliver, retries included."),
+		sinkEvents:      counter("sink_events_total", "Events that ended for a sink, by status: delivered, dead_lettered or dropped.", "sink", "status"),
+		sinkTries: counter("sink_errors_total",
+			"Failed tries to deliver, by sink and error class: temporary, unavailable, blocked or permanent.", "sink", "class"),
+		retries: counter("retries_total", "Retries: events put back to be tried again."),
+		gaps:    counter("source_gaps_total", "Gaps: times that the source lost records before they were read."),
+		held:    gauge("held_events", "Events held until a fault outside ends, such as a sink that is down or a dead letter that cannot be stored."),
+		reloads: counter("reloads_total", "Reloads of a changed flow file, by status: success or failure.", "status"),
+		valid:   gauge("config_valid", "1 if the flow file is valid, 0 if it is not and an older version of it runs."),
+		flows:   map[string]*Flow{},
+		live:    map[string]*flowGauges{},
 	}
 	var errs []error
 	for _, c := range []prometheus.Collector{

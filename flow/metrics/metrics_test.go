@@ -65,7 +65,7 @@ func TestFlow_movesEveryCounter(t *testing.T) {
 			t.Errorf("%s did not move", family.GetName())
 		}
 	}
-	shows(t, reg, `# HELP fiso_flow_events_total Events that ended, by how: delivered, filtered, unrouted (no sink takes it), dead_lettered, dropped, or interrupted (handed back to the source).
+	shows(t, reg, `# HELP fiso_flow_events_total Events that ended, by status: delivered, filtered, unrouted (no sink takes it), dead_lettered, dropped, or interrupted (handed back to the source).
 # TYPE fiso_flow_events_total counter
 fiso_flow_events_total{flow="orders",status="dead_lettered"} 1
 fiso_flow_events_total{flow="orders",status="delivered"} 1
@@ -74,7 +74,7 @@ fiso_flow_events_total{flow="orders",status="filtered"} 1
 fiso_flow_events_total{flow="orders",status="interrupted"} 1
 fiso_flow_events_total{flow="orders",status="unrouted"} 1
 `, "fiso_flow_events_total")
-	shows(t, reg, `# HELP fiso_flow_sink_errors_total Tries that a sink did not take, by what that means: temporary, unavailable, blocked or permanent.
+	shows(t, reg, `# HELP fiso_flow_sink_errors_total Failed tries to deliver, by sink and error class: temporary, unavailable, blocked or permanent.
 # TYPE fiso_flow_sink_errors_total counter
 fiso_flow_sink_errors_total{class="blocked",flow="orders",sink="s"} 0
 fiso_flow_sink_errors_total{class="blocked",flow="orders",sink="t"} 0
@@ -84,7 +84,7 @@ fiso_flow_sink_errors_total{class="temporary",flow="orders",sink="s"} 1
 fiso_flow_sink_errors_total{class="temporary",flow="orders",sink="t"} 0
 fiso_flow_sink_errors_total{class="unavailable",flow="orders",sink="s"} 0
 fiso_flow_sink_errors_total{class="unavailable",flow="orders",sink="t"} 0
-# HELP fiso_flow_sink_events_total Events that ended for a sink, by how: delivered, dead_lettered or dropped.
+# HELP fiso_flow_sink_events_total Events that ended for a sink, by status: delivered, dead_lettered or dropped.
 # TYPE fiso_flow_sink_events_total counter
 fiso_flow_sink_events_total{flow="orders",sink="s",status="dead_lettered"} 0
 fiso_flow_sink_events_total{flow="orders",sink="s",status="delivered"} 2
@@ -110,14 +110,14 @@ func TestMetrics_goOnAcrossReloadsAndRemoval(t *testing.T) {
 	m.Flow("gone").Held(1)
 	m.Forget("gone")
 	m.Flow("gone").Settled(delivery.Delivered, 1)
-	shows(t, reg, `# HELP fiso_flow_config_valid 1 when the flow's file is valid as it stands, 0 when an older version of it runs on.
+	shows(t, reg, `# HELP fiso_flow_config_valid 1 if the flow file is valid, 0 if it is not and an older version of it runs.
 # TYPE fiso_flow_config_valid gauge
 fiso_flow_config_valid{flow="orders"} 1
-# HELP fiso_flow_reloads_total Changed flow files, by whether they were taken over: success or failure.
+# HELP fiso_flow_reloads_total Reloads of a changed flow file, by status: success or failure.
 # TYPE fiso_flow_reloads_total counter
 fiso_flow_reloads_total{flow="orders",status="failure"} 1
 fiso_flow_reloads_total{flow="orders",status="success"} 1
-# HELP fiso_flow_held_events Events that wait for something outside to be mended: a sink that is down, a dead letter that is refused.
+# HELP fiso_flow_held_events Events held until a fault outside ends, such as a sink that is down or a dead letter that cannot be stored.
 # TYPE fiso_flow_held_events gauge
 fiso_flow_held_events{flow="gone"} 0
 fiso_flow_held_events{flow="orders"} 0
@@ -148,7 +148,7 @@ func TestWatch_showsTheSourceWhileItRuns(t *testing.T) {
 	stopOld := m.Watch("clash", false, one)
 	stopNew := m.Watch("clash", false, many) // must not fail the scrape
 	stopOld()
-	shows(t, reg, `# HELP fiso_flow_consumer_lag Records of an assigned partition that are not yet settled. partition is the number, or topic/number for a flow of several topics.
+	shows(t, reg, `# HELP fiso_flow_consumer_lag Records of an assigned partition that are not yet settled. partition is the number, or topic/number if the flow reads several topics.
 # TYPE fiso_flow_consumer_lag gauge
 fiso_flow_consumer_lag{flow="clash",partition="0"} 3
 fiso_flow_consumer_lag{flow="many",partition="a/0"} 1

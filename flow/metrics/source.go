@@ -9,7 +9,9 @@ import (
 )
 
 var (
-	lagDesc      = prometheus.NewDesc("fiso_flow_consumer_lag", "Records of an assigned partition that are not yet settled. partition is the number, or topic/number for a flow of several topics.", []string{"flow", "partition"}, nil)
+	lagDesc = prometheus.NewDesc("fiso_flow_consumer_lag",
+		"Records of an assigned partition that are not yet settled. partition is the number, or topic/number if the flow reads several topics.",
+		[]string{"flow", "partition"}, nil)
 	inFlightDesc = prometheus.NewDesc("fiso_flow_in_flight", "Events accepted from the source and not yet settled.", []string{"flow"}, nil)
 )
 

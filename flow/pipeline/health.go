@@ -48,7 +48,8 @@ func (h *health) judge(now time.Time, src connector.Status, eng delivery.State) 
 	problems = append(problems, h.stalled(now, src.Partitions)...)
 	s := supervisor.Status{Problem: strings.Join(problems, "; "), Unreached: !h.noteReached(src), Notes: src.Notes}
 	if eng.Asked > 0 {
-		s.Notes = append(s.Notes[:len(s.Notes):len(s.Notes)], fmt.Sprintf("the sink asked for a pause of %v (Retry-After, of which at most %v is kept): the next try is at %s",
+		s.Notes = append(s.Notes[:len(s.Notes):len(s.Notes)], fmt.Sprintf(
+			"the sink asked for a pause of %v (Retry-After, of which at most %v is kept): the next try is at %s",
 			eng.Asked, delivery.MaxRetryAfter, eng.AskedUntil.UTC().Format(time.RFC3339)))
 	}
 	if eng.LastError != "" {

@@ -30,7 +30,7 @@ func TestHealth_saysWhyAFlowIsNotReady(t *testing.T) {
 		want string // "": ready
 		note string
 	}{
-		{"it works", &health{assigns: true}, connector.Status{Partitions: good}, delivery.State{}, "", ""},
+		{"ready", &health{assigns: true}, connector.Status{Partitions: good}, delivery.State{}, "", ""},
 		{"the source has a problem", &health{assigns: true}, connector.Status{Problem: "broker b:9092: connection refused"}, delivery.State{}, "source: broker b:9092: connection refused", ""},
 		{"no partition yet", &health{assigns: true, started: now.Add(-time.Second)}, connector.Status{}, delivery.State{}, "starting: no partition is assigned yet", ""},
 		{"no partition for this member", &health{assigns: true, started: now.Add(-time.Minute)}, connector.Status{}, delivery.State{}, "", ""},
@@ -65,7 +65,7 @@ func (failing) Guarantees() connector.Guarantees { return connector.Guarantees{}
 
 func (f failing) Run(context.Context, connector.Handler) error { return f.err }
 
-func TestPipeline_ofASourceThatGivesUpSaysWhoDid(t *testing.T) {
+func TestPipeline_namesTheSourceWhenItFails(t *testing.T) {
 	l := NewLoader(Options{})
 	d, err := l.Load("a.yaml", []byte("name: a\nsource: {type: http, config: {listen: '127.0.0.1:0'}}\nsink: {type: stdout}\nerrorHandling: {onExhausted: block}\n"))
 	if err != nil {

@@ -53,7 +53,7 @@ func (p *Plan) explain() Explanation {
 		Flow: f.Name, File: p.File, Paused: f.Paused,
 		Source: f.Source.Type + ": " + p.source.describe(), Sink: p.outputs[0].describe(), Sinks: p.describeOutputs(),
 		Filter: f.Filter.Value, Transform: p.describeTransform(), Ordering: describeOrdering(f.Delivery.Ordering),
-		InFlight:  fmt.Sprintf("at most %d events of a partition are in flight, and work runs no farther ahead of the oldest unsettled one", f.Delivery.MaxInFlight),
+		InFlight:  fmt.Sprintf("at most %d events of a partition, and none further ahead of the oldest unsettled event", f.Delivery.MaxInFlight),
 		Retries:   p.waits(),
 		Exhausted: describeExhausted(f.ErrorHandling.OnExhausted), DeadLetters: "none: an event that cannot be delivered is held and tried again",
 		StopTheLine: "off", Batch: p.outputs[0].describeBatch(f.Delivery.MaxInFlight),

@@ -57,7 +57,7 @@ func TestSchema_acceptsWhatParseDoesAndPointsAtWhatItDoesNot(t *testing.T) {
 		name, text string
 		ok         bool
 	}{
-		{"the contract's", printed, true},
+		{"the flow of the contract", printed, true},
 		{"a FlowDefinition", definition, true},
 		{"http to kafka", "name: a\n" + httpIn + "sink: {type: kafka, config: {brokers: [b], topic: t, key: data.x}}\nerrorHandling: {deadLetter: {type: file, config: {path: /x}}}\n", true},
 		{"references in settings of a connector", "name: a\n" + strings.Replace(httpIn, "config: {", `config: {maxBodyBytes: "${SIZE}", readTimeout: "${SECONDS}", `, 1) +
@@ -283,8 +283,8 @@ func TestVersion_collectsABatchUnlessToldOtherwise(t *testing.T) {
 		{"stdout", out, &delivery.Batch{MaxWait: time.Millisecond, Eager: true}},
 		{"http in batch mode", "sink: {type: http, config: {url: 'http://x/', mode: batch}}\n", &delivery.Batch{}},
 		{"http", "sink: {type: http, config: {url: 'http://x/'}}\n", nil},
-		{"told", kafkaOut + "delivery: {batch: {maxEvents: 3, maxWait: 1s}}\n", &delivery.Batch{MaxEvents: 3, MaxBytes: 1 << 20, MaxWait: time.Second}},
-		{"told, to stdout", out + "delivery: {batch: {maxEvents: 3}}\n", &delivery.Batch{MaxEvents: 3, MaxBytes: 1 << 20, MaxWait: 50 * time.Millisecond}},
+		{"kafka with delivery.batch", kafkaOut + "delivery: {batch: {maxEvents: 3, maxWait: 1s}}\n", &delivery.Batch{MaxEvents: 3, MaxBytes: 1 << 20, MaxWait: time.Second}},
+		{"stdout with delivery.batch", out + "delivery: {batch: {maxEvents: 3}}\n", &delivery.Batch{MaxEvents: 3, MaxBytes: 1 << 20, MaxWait: 50 * time.Millisecond}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b := parsed(t, "name: a\n"+kafkaIn+tc.text)

@@ -115,7 +115,7 @@ func TestParse_refuses(t *testing.T) {
 		{"a batch for http outside batch mode", "name: a\n" + kafkaIn + "sink: {type: http, config: {url: 'http://x/'}}\ndelivery: {batch: {maxEvents: 3}}\n", "sink.config.mode: a batch needs mode: batch"},
 		{"a kafka dead letter without brokers", "name: a\n" + httpIn + out + "errorHandling: {deadLetter: {type: kafka, config: {topic: x}}}\n", "brokers"},
 		{"no source settings", "name: a\nsource: {type: kafka}\n" + out, "brokers"},
-		{"what is no YAML", "name: [", "flow.yaml"},
+		{"not YAML", "name: [", "flow.yaml"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if _, err := Parse("flow.yaml", []byte(tc.text)); err == nil || !strings.Contains(err.Error(), tc.want) {
@@ -148,7 +148,7 @@ func TestKeys_tellWhatAReloadHasToReplace(t *testing.T) {
 		{"the topic", strings.Replace(base, "topic: orders", "topic: other", 1), true, false},
 		{"the brokers", strings.Replace(base, "b:9092", "c:9092", 1), true, true}, // also of the dead letters
 		{"the order", base + "delivery: {ordering: none}\n", true, false},
-		{"the bound", base + "delivery: {maxInFlight: 7}\n", true, false},
+		{"maxInFlight", base + "delivery: {maxInFlight: 7}\n", true, false},
 		{"the drain", base + "delivery: {drainTimeout: 7s}\n", true, true}, // also limits how long a dead letter is tried
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -223,7 +223,7 @@ func TestExplain_tellsEverySetting(t *testing.T) {
 		name, text string
 		want       []string
 	}{
-		{"the least", "name: a\n" + kafkaIn + out, []string{"the data stays unchanged", "key: events of one key", "after 20 failed events in a row", "becomes a dead letter", "1024 events"}},
+		{"a minimal flow", "name: a\n" + kafkaIn + out, []string{"the data stays unchanged", "key: events of one key", "after 20 failed events in a row", "becomes a dead letter", "1024 events"}},
 		{"partition, block and off", "name: a\n" + httpIn + out + "delivery: {ordering: partition}\nerrorHandling: {onExhausted: block, stopTheLine: {consecutive: 0}}\n",
 			[]string{"partition: events of a partition", "block: ", `"stopTheLine":"off"`, "none: an event that cannot be delivered is held", "POST to /in on 127.0.0.1:0"}},
 		{"none, drop, fields and a batch", "name: a\npaused: true\n" + httpIn + "filter: data.x > 1\ntransform: {fields: {a: data.a, b: data.b}}\nsink: {type: http, config: {url: 'http://x/', mode: batch}}\ndelivery: {ordering: none, batch: {maxEvents: 7}}\nerrorHandling: {onExhausted: drop, maxRetries: 0, deadLetter: {type: file, config: {path: /var/dlq}}}\n",

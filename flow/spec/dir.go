@@ -24,7 +24,8 @@ func List(ctx context.Context, path string) ([]string, error) {
 func listed(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s does not exist: create it (fiso-flow init writes a first flow file), or name another place as an argument or with FISO_CONFIG_DIR", path)
+		return nil, fmt.Errorf("%s does not exist: create it (fiso-flow init writes a first flow file), "+
+			"or name another place as an argument or with FISO_CONFIG_DIR", path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read flow files: %w", err)

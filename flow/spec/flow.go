@@ -112,7 +112,7 @@ type Batch struct {
 // ErrorHandling sets the retries of an event, and what happens when they are used up.
 type ErrorHandling struct {
 	DeadLetterTopic string        `yaml:"deadLetterTopic" doc:"Kafka topic for events that cannot be delivered, on the cluster of the source; created if it is missing; default: fiso-dlq-{flow}."`
-	DeadLetter      DeadLetter    `yaml:"deadLetter" doc:"Another place for events that cannot be delivered; required when the source is no broker, unless onExhausted is block."`
+	DeadLetter      DeadLetter    `yaml:"deadLetter" doc:"Another place for events that cannot be delivered; required if the source is not kafka, unless onExhausted is block."`
 	MaxRetries      int           `yaml:"maxRetries" default:"5" doc:"Retries after the first try of an event; 0: none."`
 	Backoff         string        `yaml:"backoff" default:"exponential" enum:"exponential|linear|constant" doc:"How the wait between tries grows."`
 	InitialInterval time.Duration `yaml:"initialInterval" default:"200ms" doc:"Wait before the first retry."`

@@ -50,9 +50,9 @@ func validName(key, name string) error {
 	case name == "":
 		return nil
 	case len(name) > maxName:
-		return fault(key, "%d characters are too many; 63 are allowed", len(name))
+		return fault(key, "%d characters are too many; use at most %d", len(name), maxName)
 	case !label.MatchString(name):
-		return fault(key, "%q is no name for a flow: use lower-case letters, digits and dashes, as in %s", name, suggestName(name))
+		return fault(key, "%q is not a valid name; use lower-case letters, digits and dashes, as in %s", name, suggestName(name))
 	}
 	return nil
 }
@@ -94,11 +94,11 @@ func (f *Flow) validateSinks() error {
 	one := f.Sink.Type != "" || f.Sink.Name != "" || !f.Sink.Config.IsZero()
 	switch {
 	case len(f.Sinks) == 0 && !one:
-		return fault("sink", "missing: name where events go, in sink or in sinks")
+		return fault("sink", "missing; write where events go, in sink or in sinks")
 	case len(f.Sinks) == 0 && f.Sink.Type == "":
-		return fault("sink.type", "missing: write %s", list(f.types.Sinks))
+		return fault("sink.type", "missing; write %s", list(f.types.Sinks))
 	case len(f.Sinks) > 0 && one:
-		return fault("sink", "does not go with sinks: make it one of them")
+		return fault("sink", "does not go with sinks; make it one of them")
 	}
 	var errs []error
 	named := map[string]int{}
@@ -106,12 +106,13 @@ func (f *Flow) validateSinks() error {
 	for i, s := range f.Sinks {
 		key := fmt.Sprintf("sinks[%d]", i)
 		if first, twice := named[s.Name]; twice {
-			errs = append(errs, fault(key+".name", "%s is the name of sinks[%d] too: give each sink a name of its own", s.Name, first))
+			errs = append(errs, fault(key+".name", "%s is the name of sinks[%d] too; give each sink a name of its own", s.Name, first))
 		}
 		named[s.Name] = i
 		errs = append(errs, validName(key+".name", s.Name))
 		if takesAll >= 0 && f.Routing != "all" {
-			errs = append(errs, fault(key, "gets no event: sinks[%d] has no when and takes them all; give it one, put it last, or set routing: all", takesAll))
+			errs = append(errs, fault(key,
+				"gets no event, because sinks[%d] has no when and takes them all; give that one a when, put it last, or set routing: all", takesAll))
 		}
 		if s.When.IsZero() {
 			takesAll = i
@@ -140,7 +141,7 @@ func oneOf(key, what, value string, known, later []string) error {
 			return fault(key, "the %s type %q is known, but not in this version of fiso-flow; use %s", what, value, list(known))
 		}
 	}
-	return fault(key, "%q is no %s type; use %s", value, what, list(known))
+	return fault(key, "%q is not a %s type; use %s", value, what, list(known))
 }
 
 func list(words []string) string {
@@ -155,8 +156,8 @@ func (f *Flow) validateDeadLetter() error {
 	errs := []error{f.oneDeadLetterPlace("errorHandling", e.DeadLetter, e.DeadLetterTopic, e.DeadLetter.Type)}
 	nowhere := e.DeadLetter.Type == "" && slices.Contains(f.types.Sources, f.Source.Type) && !f.types.KeepsDeadLetters(f.Source.Type)
 	if nowhere && e.OnExhausted != "block" {
-		errs = append(errs, fault("source.type",
-			"%s is no broker that could keep dead letters: name a place in errorHandling.deadLetter (type: file with config.path, or type: kafka with config.brokers), or set errorHandling.onExhausted: block", f.Source.Type))
+		errs = append(errs, fault("source.type", "a source of type %s cannot keep dead letters; name a place in errorHandling.deadLetter "+
+			"(type: file with config.path, or type: kafka with config.brokers), or set errorHandling.onExhausted: block", f.Source.Type))
 		nowhere = false
 	}
 	for i, s := range f.Sinks {
@@ -164,7 +165,7 @@ func (f *Flow) validateDeadLetter() error {
 		own := e.WithOverride(&s.ErrorHandling)
 		errs = append(errs, f.oneDeadLetterPlace(key, s.ErrorHandling.DeadLetter, s.ErrorHandling.DeadLetterTopic, own.DeadLetter.Type))
 		if nowhere && own.DeadLetter.Type == "" && own.OnExhausted == "dlq" {
-			errs = append(errs, fault(key+".onExhausted", "%s is no broker that could keep dead letters: name a place in deadLetter", f.Source.Type))
+			errs = append(errs, fault(key+".onExhausted", "a source of type %s cannot keep dead letters; name a place in deadLetter", f.Source.Type))
 		}
 	}
 	return errors.Join(errs...)
@@ -174,11 +175,11 @@ func (f *Flow) validateDeadLetter() error {
 func (f *Flow) oneDeadLetterPlace(key string, place DeadLetter, topic, kind string) error {
 	switch {
 	case place.Type == "" && !place.Config.IsZero():
-		return fault(key+".deadLetter.type", "missing: write %s", list(f.types.DeadLetters))
+		return fault(key+".deadLetter.type", "missing; write %s", list(f.types.DeadLetters))
 	case kind == "file" && topic != "" && place.Type == "":
-		return fault(key+".deadLetterTopic", "does not go with the deadLetter of type file that the flow names: name a deadLetter of type kafka beside it")
+		return fault(key+".deadLetterTopic", "does not go with the deadLetter of type file that the flow names; set a deadLetter of type kafka here")
 	case kind == "file" && topic != "":
-		return fault(key+".deadLetterTopic", "does not go with deadLetter of type file: remove one of the two")
+		return fault(key+".deadLetterTopic", "does not go with a deadLetter of type file; remove one of the two")
 	}
 	return nil
 }
@@ -205,7 +206,7 @@ func (d *Delivery) Validate() error {
 	case "exactly-once":
 		guarantee = fault("guarantee", "exactly-once is known, but not in this version of fiso-flow; leave it out for at-least-once")
 	default:
-		guarantee = fault("guarantee", "%q is no guarantee; use at-least-once", d.Guarantee)
+		guarantee = fault("guarantee", "%q is not a guarantee; use at-least-once", d.Guarantee)
 	}
 	return errors.Join(
 		between("maxInFlight", int64(d.MaxInFlight), 1, maxInFlight),
@@ -234,10 +235,10 @@ func (e *ErrorHandling) Validate() error {
 		errs = append(errs, fault("maxInterval", "%v is less than initialInterval, %v", e.MaxInterval, e.InitialInterval))
 	}
 	if !(e.Jitter >= 0 && e.Jitter <= 1) {
-		errs = append(errs, fault("jitter", "%v is no share: write a number from 0 to 1", e.Jitter))
+		errs = append(errs, fault("jitter", "%v is not a share; write a number from 0 to 1", e.Jitter))
 	}
 	if t := e.DeadLetterTopic; t != "" && (len(t) > maxTopic || !topic.MatchString(t) || t == "." || t == "..") {
-		errs = append(errs, fault("deadLetterTopic", "%q is no name for a Kafka topic: use letters, digits, dots, dashes and underscores, 249 at most", t))
+		errs = append(errs, fault("deadLetterTopic", "%q is not a name of a Kafka topic; use letters, digits, dots, dashes and underscores, 249 at most", t))
 	}
 	return errors.Join(errs...)
 }

@@ -73,7 +73,8 @@ func (c *compiler) parents(name string, text config.Text, a *ast.AST) {
 	ast.PreOrderVisit(a.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
 		if e.Kind() == ast.IdentKind && a.ReferenceMap()[e.ID()] != nil && a.ReferenceMap()[e.ID()].Name == varParent {
 			at := a.SourceInfo().GetStartLocation(e.ID())
-			c.fault(name, text, at.Line(), at.Column()+1, "parent is the data of a message that transform.split splits; only cel, fields and cloudevents see it", "write data")
+			c.fault(name, text, at.Line(), at.Column()+1,
+				"parent is the data of a message that transform.split splits; only cel, fields and cloudevents see it", "write data")
 		}
 	}))
 }

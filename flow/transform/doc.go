@@ -94,7 +94,7 @@
 // Conditions made of ==, !=, <, in, has(), size(), startsWith() and the like over
 // places in the event are evaluated without cel-go where possible (native.go). The
 // result is yes, no or undecided. If it is undecided, which every error is, cel-go
-// evaluates the condition. TestNative_isSureOnlyOfWhatCELGoSays and FuzzNative
+// evaluates the condition. TestNative_decidesOnlyAsCELGoDoes and FuzzNative
 // compare the two. Big numbers, doubles in a list of integers, and lists or objects
 // compared with each other are always undecided.
 //

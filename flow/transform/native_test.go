@@ -91,7 +91,7 @@ func checkNative(t *testing.T, source, doc string) (truthValue, bool) {
 	return is, true
 }
 
-func TestNative_isSureOnlyOfWhatCELGoSays(t *testing.T) {
+func TestNative_decidesOnlyAsCELGoDoes(t *testing.T) {
 	g := generator{rand.New(rand.NewPCG(1, 2))}
 	compiled, sure, sources := 0, 0, 3000
 	if testing.Short() {
@@ -158,7 +158,7 @@ func TestNative_needsNoCELGoForTheCommonConditions(t *testing.T) {
 	}
 }
 
-func TestNative_leavesToCELGoWhatItIsNotSureOf(t *testing.T) {
+func TestNative_leavesUncertainConditionsToCELGo(t *testing.T) {
 	for _, source := range []string{
 		`data.missing == 1`, `data.region && true`, `!data.region`, `data.region < 1`, `data.huge > 1`, `data.customer == data.customer`, `headers.nothing == "x"`, `has(data.missing.x)`,
 		`data.region ? true : false`, `data.total in [44]`, `data.customer in ["x"]`, `"a" in data.region`, `data.total.startsWith("4")`, `size(data.total) == 1`, `data.vip in []`, `data.vip in [1, "x"]`,

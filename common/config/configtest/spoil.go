@@ -48,8 +48,10 @@ func Spoil(text string) iter.Seq2[string, string] {
 var forms = []string{
 	"[‹›]", "[‹, ›]", "[[‹›]]", "{x: ‹›}", "{‹›: x}", "{‹›}", "{x: [‹, ›]}", "- ‹›", "- ‹\n- ›", "? ‹›",
 	`"‹›`, `'‹›`, `‹›"`, `‹›'`, `"‹›"x`, `'‹›'x`, `"‹"›`, `"‹\›"`, `"‹›\`, `"‹\n›"`, "‹'›", `‹"›`, "'‹''›'",
-	"‹,›", "‹, ›", "‹,›: x", "‹: ›", "‹:›", "‹ #›", "‹#›", "‹\t›", "‹  ›", "‹›:", "‹›: ", ": ‹›", ":‹›", ",‹›", "‹;›", "‹=›",
-	"@‹›", "`‹›", "%‹›", "*‹›", "&‹›", "&‹ ›", "!‹›", "!‹ ›", "|‹›", ">‹›", "|", "| ‹›", ">- ‹›", "-‹›", "--- ‹›", "...‹›", "\\‹›", "~‹›", "=‹›", "<<: ‹›",
+	"‹,›", "‹, ›", "‹,›: x", "‹: ›", "‹:›", "‹ #›", "‹#›", "‹\t›", "‹  ›", "‹›:",
+	"‹›: ", ": ‹›", ":‹›", ",‹›", "‹;›", "‹=›",
+	"@‹›", "`‹›", "%‹›", "*‹›", "&‹›", "&‹ ›", "!‹›", "!‹ ›", "|‹›", ">‹›", "|", "| ‹›", ">- ‹›",
+	"-‹›", "--- ‹›", "...‹›", "\\‹›", "~‹›", "=‹›", "<<: ‹›",
 	"{‹›", "[‹›", "‹›}", "‹›]", "‹}›", "‹]›", "{‹: ›", "[‹: ›]", "({‹›})",
 	"‹\n        ›", "‹\n  ›", "‹\n›", "\n‹›", "\n        ‹›", "\n        ‹›: x", "|\n        ‹›", "|\n  ‹›", "|\n‹›",
 	">\n        ‹\n        ›", "|\n        ‹\n     ›",
@@ -57,7 +59,8 @@ var forms = []string{
 	"{secretRef: {name: '‹/›', key: k}}", "{secretRef: [‹›]}",
 	"-----BEGIN PRIVATE KEY-----‹›",
 	"|\n        -----BEGIN PRIVATE KEY-----\n        ‹›\n        -----END PRIVATE KEY-----", `"-----BEGIN PRIVATE KEY-----\n‹›\n"`,
-	"‹›\xff", "‹›\x00", "‹›\x1b[0m", "\ufeff‹›", "‹›\u00a0", "http://u:‹›@h:99999/", "http://h:99x/x?key=‹›", "http:/u:‹›@h/", "u:‹›@h",
+	"‹›\xff", "‹›\x00", "‹›\x1b[0m", "\ufeff‹›", "‹›\u00a0",
+	"http://u:‹›@h:99999/", "http://h:99x/x?key=‹›", "http:/u:‹›@h/", "u:‹›@h",
 	"/x?key=‹›", "‹://u:›@h",
 	"true ‹›", "5‹›", "5 ‹›", "null ‹›", "2026-01-01T00:00:00Z ‹›", "!!int ‹›", "!!binary ‹›", "!!map ‹›", "!!str [‹›]",
 }
@@ -101,13 +104,16 @@ func spoilLines(text string, yield func(name, text string) bool) bool {
 		key, value, keyed := strings.Cut(rest, ":")
 		others := map[string]string{
 			"lost": "", "doubled": line + line, "first": "", "last": "",
-			"shifted by 1": " " + line, "shifted by 2": "  " + line, "shifted by 8": "        " + line, "shifted back by 1": restore(line, 1), "shifted back by 2": restore(line, 2), "at the margin": rest,
+			"shifted by 1": " " + line, "shifted by 2": "  " + line, "shifted by 8": "        " + line,
+			"shifted back by 1": restore(line, 1), "shifted back by 2": restore(line, 2), "at the margin": rest,
 			"with a tab": "\t" + line, "with a tab behind": indent + "\t" + rest, "with a dash": indent + "- " + rest,
 			"without a dash": strings.ReplaceAll(indent, "-", " ") + rest,
-			"behind ]":       "]\n" + line, "behind }": "}\n" + line, "behind a quote": "\"\n" + line, "behind a colon": ":\n" + line, "behind a word": indent + "word\n" + line, "behind zebra": indent + "zebra: 1\n" + line,
+			"behind ]":       "]\n" + line, "behind }": "}\n" + line, "behind a quote": "\"\n" + line, "behind a colon": ":\n" + line,
+			"behind a word": indent + "word\n" + line, "behind zebra": indent + "zebra: 1\n" + line,
 			"before ]": line + "]\n", "before a quote": line + "'\n", "before a merge": line + indent + "<<: x\n",
 			"before a document": line + "---\n", "behind a document": "---\n" + line,
-			"half a comment": indent + "# " + rest, "with a NUL": line[:len(line)/2] + "\x00" + line[len(line)/2:], "with a BOM": "\ufeff" + line, "not UTF-8": line[:len(line)/2] + "\xff" + line[len(line)/2:],
+			"half a comment": indent + "# " + rest, "with a NUL": line[:len(line)/2] + "\x00" + line[len(line)/2:],
+			"with a BOM": "\ufeff" + line, "not UTF-8": line[:len(line)/2] + "\xff" + line[len(line)/2:],
 		}
 		if keyed && len(key) > 1 {
 			for name, k := range map[string]string{

@@ -41,7 +41,7 @@ func TestEncode_saysWhatIsDoneAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestEncode_leavesOutWhatIsFarthest(t *testing.T) {
+func TestEncode_leavesOutTheFarthestRuns(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for name, one := range map[string]func(at int64) Run{
 		"dense":                     func(at int64) Run { return Run{at, at + 1, 1} },

@@ -72,7 +72,7 @@ func TestTracker_remembersWhatWasDone(t *testing.T) {
 
 // A crash soon after the start must not lose remembered runs that have not been read
 // again yet.
-func TestTracker_tellsOnOfWhatItRemembers(t *testing.T) {
+func TestTracker_repeatsRememberedRunsInTheNextCommit(t *testing.T) {
 	tr := New(10)
 	tr.Remember([]Run{{11, 13, 1}, {20, 30, 1}})
 	tr.HandOver(10, 1)
