@@ -563,3 +563,28 @@ func TestTransport_hasDefaults(t *testing.T) {
 		t.Errorf("got %+v", cfg)
 	}
 }
+
+// Closing a connection of TLS writes close_notify, for which crypto/tls waits up to 5 s.
+func TestTransport_anAttemptEndsInTimeUnderTLS(t *testing.T) {
+	stop := make(chan struct{})
+	s := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-stop }))
+	t.Cleanup(s.Close)
+	t.Cleanup(func() { close(stop) })
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	tr := transport(t, TransportConfig{TLS: func() *tls.Config {
+		return &tls.Config{RootCAs: roots, ServerName: "example.com", MinVersion: tls.VersionTLS12}
+	}})
+	raw, _ := raw(16 << 20)
+	kept := &Outgoing{Method: "POST", Path: "/", Host: "x", Kept: make([]byte, 16<<20), Length: 16 << 20}
+	for name, out := range map[string]*Outgoing{"raw": raw, "kept": kept} {
+		t.Run(name, func(t *testing.T) {
+			begin := time.Now()
+			out.Deadline = begin.Add(200 * time.Millisecond)
+			_, err := tr.RoundTrip(t.Context(), s.Listener.Addr().String(), out, nil)
+			if r, _ := reason(t, err); r != ReasonTimeout || time.Since(begin) > 3*time.Second {
+				t.Errorf("got %v after %v", err, time.Since(begin))
+			}
+		})
+	}
+}
