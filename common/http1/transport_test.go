@@ -588,3 +588,56 @@ func TestTransport_anAttemptEndsInTimeUnderTLS(t *testing.T) {
 		})
 	}
 }
+
+// slowToClose is a connection whose closing waits, as that of TLS may.
+type slowToClose struct {
+	net.Conn
+	closing, release chan struct{}
+}
+
+func (c *slowToClose) Close() error {
+	c.closing <- struct{}{}
+	<-c.release
+	return c.Conn.Close()
+}
+
+// A connection that is slow to close holds up no other attempt.
+func TestPool_closesConnectionsOutsideOfItsLock(t *testing.T) {
+	for _, how := range []string{"idle", "close"} {
+		t.Run(how, func(t *testing.T) {
+			g := newTarget(t, func(p *peer) {
+				for p.request() != nil {
+					p.say(ok)
+				}
+			})
+			closing, release := make(chan struct{}), make(chan struct{})
+			cfg := TransportConfig{Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				c, err := new(net.Dialer).DialContext(ctx, network, addr)
+				return &slowToClose{c, closing, release}, err
+			}}
+			if how == "idle" {
+				cfg.Idle = 20 * time.Millisecond
+			}
+			tr := NewTransport(cfg)
+			a, err := tr.RoundTrip(t.Context(), g.addr, get("/"), nil)
+			read(t, a, err)
+			closed := make(chan struct{})
+			if how == "close" {
+				go func() {
+					defer close(closed)
+					tr.Close()
+				}()
+			} else {
+				close(closed)
+			}
+			<-closing
+			if !tr.pool.mu.TryLock() {
+				t.Error("the pool is locked while a connection is closed")
+			} else {
+				tr.pool.mu.Unlock()
+			}
+			close(release)
+			<-closed
+		})
+	}
+}
