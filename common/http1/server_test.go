@@ -312,6 +312,17 @@ func TestServer_interruptInTheMiddleOfTheLastReadChangesNothing(t *testing.T) {
 	}
 }
 
+// A body behind the answer to a HEAD would be read as the next answer.
+func TestServer_refusesAHeadRequestWithoutABody(t *testing.T) {
+	addr := serve(t, &Server{Handler: echo})
+	a := dial(t, addr)
+	a.say("HEAD / HTTP/1.1\r\nHost: a\r\nExpect: miracles\r\n\r\n")
+	text, err := io.ReadAll(a.in)
+	if err != nil || !strings.HasPrefix(string(text), "HTTP/1.1 417 ") || !strings.HasSuffix(string(text), "\r\n\r\n") {
+		t.Errorf("got %q, %v", text, err)
+	}
+}
+
 func TestServer_frames(t *testing.T) {
 	// status, method and length decide what frames an answer (RFC 9112, section 6.3).
 	for _, row := range []struct {

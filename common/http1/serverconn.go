@@ -100,7 +100,7 @@ func (c *serverConn) serve() {
 			if errors.Is(err, errFields) {
 				status = http.StatusRequestHeaderFieldsTooLarge
 			}
-			c.fail(&malformed{status, err})
+			c.fail(&malformed{status: status, err: err})
 			return
 		}
 		c.fields = parsed.header
@@ -112,8 +112,9 @@ func (c *serverConn) serve() {
 
 // malformed refuses a request before the handler sees it.
 type malformed struct {
-	status int
-	err    error
+	status   int
+	err      error
+	headOnly bool // it is a HEAD, whose answer has no body
 }
 
 func (m *malformed) Error() string { return m.err.Error() }
@@ -124,7 +125,7 @@ func (c *serverConn) fail(err error) {
 	if !errors.As(err, &m) {
 		return
 	}
-	c.w.begin(false, false, 1)
+	c.w.begin(false, m.headOnly, 1)
 	c.server.Refuse(&c.w, m.status, m.err)
 	_ = c.w.Flush() // the connection is closed next
 	c.linger()
@@ -155,7 +156,7 @@ func (c *serverConn) serveOne(head *requestHead) bool {
 	c.awaits100, c.bodyUncertain = Same(expect, "100-continue") && head.minor == 1 && !c.body.ended(), false
 	c.interrupted.Store(false)
 	if expect != "" && !Same(expect, "100-continue") {
-		c.fail(&malformed{http.StatusExpectationFailed, ErrExpect})
+		c.fail(&malformed{http.StatusExpectationFailed, ErrExpect, head.method == "HEAD"})
 		return false
 	}
 	r.Upgrade = upgrade(head, c.body.ended())
