@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -186,8 +187,13 @@ func (c *serverConn) serveOne(head *requestHead) bool {
 // destroy the part of the answer that is on its way.
 func (c *serverConn) cutOff() {
 	_ = c.w.Flush() // the connection is closed in any case
-	if tcp, ok := c.nc.(*net.TCPConn); ok && c.w.untilClose() {
+	nc := c.nc
+	if secure, ok := nc.(*tls.Conn); ok {
+		nc = secure.NetConn() // closed below TLS, because close_notify would end the body well
+	}
+	if tcp, ok := nc.(*net.TCPConn); ok && c.w.untilClose() {
 		_ = tcp.SetLinger(0) // the same
+		_ = tcp.Close()      // the same
 	}
 }
 
