@@ -458,3 +458,37 @@ func TestTransport_closingAnAnswerEarlyDropsTheConnection(t *testing.T) {
 		t.Error("it is kept")
 	}
 }
+
+// A target may answer a request before it has read a body that is kept, as it may one
+// that streams: with 413, or by sending the body back.
+func TestTransport_readsAnAnswerThatComesBeforeAKeptBodyWasSent(t *testing.T) {
+	kept := []byte(strings.Repeat("x", 16<<20))
+	var done chan struct{} // closed when the answer was read
+	for _, row := range []struct {
+		name   string
+		target func(p *peer)
+		want   int // bytes of the answer
+	}{
+		{"413", func(p *peer) {
+			p.head()
+			p.say("HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nhi")
+			<-done
+		}, 2},
+		{"an echo", func(p *peer) {
+			p.head()
+			p.say("HTTP/1.1 200 OK\r\nContent-Length: 16777216\r\n\r\n")
+			_, _ = io.CopyN(p.Conn, p.in, 16<<20) // the test sees what is missing
+		}, 16 << 20},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			done = make(chan struct{})
+			g := newTarget(t, row.target)
+			t.Cleanup(func() { close(done) })
+			out := &Outgoing{Method: "POST", Path: "/", Host: "x", Kept: kept, Length: int64(len(kept)), Deadline: time.Now().Add(5 * time.Second)}
+			a, err := transport(t, TransportConfig{}).RoundTrip(t.Context(), g.addr, out, nil)
+			if body := read(t, a, err); len(body) != row.want {
+				t.Errorf("got %d bytes", len(body))
+			}
+		})
+	}
+}

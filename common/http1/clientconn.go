@@ -71,10 +71,12 @@ func (c *clientConn) abort() {
 	_ = c.nc.SetDeadline(time.Unix(1, 0)) // an error means that the connection is closed
 }
 
-// drop closes the connection, which ends a goroutine that still writes to it.
+// drop closes the connection, which ends a goroutine that still writes to it. It closes
+// the socket below TLS: crypto/tls would write close_notify first, and wait up to 5 s for
+// a server that does not read.
 func (c *clientConn) drop() {
 	c.aborts.Remove()
-	_ = c.nc.Close() // nothing more is expected from it
+	_ = c.socket.Close() // nothing more is expected from it
 }
 
 func (c *clientConn) failed(otherwise Reason, err error) *Error {

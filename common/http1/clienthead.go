@@ -24,8 +24,8 @@ func (c *clientConn) readHead(interim func(int, Header)) (*answerHead, error) {
 		head, err := c.parse(text)
 		if err != nil {
 			failed := c.failed(ReasonGarbage, err)
-			if errors.Is(err, errCoding) || errors.Is(err, errTwoFrames) {
-				failed.Status = head.status
+			if head.status/100 != 1 && (errors.Is(err, errCoding) || errors.Is(err, errTwoFrames)) {
+				failed.Status = head.status // an interim one is no verdict
 			}
 			return nil, failed
 		}

@@ -67,7 +67,9 @@ func (p *pool) put(c *clientConn) {
 
 // sweep closes connections that were unused for idleTimeout, and sets the timer for the
 // next one.
-func (p *pool) sweep() {
+func (p *pool) sweep() { closeAll(p.takeExpired()) }
+
+func (p *pool) takeExpired() (expired []*clientConn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now, next := time.Now(), p.idleTimeout
@@ -76,7 +78,7 @@ func (p *pool) sweep() {
 		list = slices.DeleteFunc(list, func(c *clientConn) bool {
 			age := now.Sub(c.since)
 			if age >= p.idleTimeout {
-				_ = c.nc.Close() // nobody uses it
+				expired = append(expired, c)
 				return true
 			}
 			next = min(next, p.idleTimeout-age)
@@ -92,9 +94,12 @@ func (p *pool) sweep() {
 	} else {
 		p.timer = nil
 	}
+	return expired
 }
 
-func (p *pool) close() {
+func (p *pool) close() { closeAll(p.takeAll()) }
+
+func (p *pool) takeAll() (all []*clientConn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
@@ -102,9 +107,16 @@ func (p *pool) close() {
 		p.timer.Stop()
 	}
 	for _, list := range p.idle {
-		for _, c := range list {
-			_ = c.nc.Close() // nobody uses it
-		}
+		all = append(all, list...)
 	}
 	p.idle, p.n = nil, 0
+	return all
+}
+
+// closeAll closes unused connections. The pool is not locked then, because under TLS a
+// close writes, and may wait for the server.
+func closeAll(conns []*clientConn) {
+	for _, c := range conns {
+		_ = c.nc.Close() // nobody uses it
+	}
 }

@@ -39,9 +39,6 @@ func (c *clientConn) send(out *Outgoing) error {
 	}
 	n, err := c.nc.Write(rest)
 	c.sent = c.sent || n > 0
-	if err == nil && len(out.Kept) > smallRequest {
-		_, err = c.nc.Write(out.Kept)
-	}
 	switch {
 	case err != nil && c.sent:
 		// The server may have answered before it closed the connection.
@@ -53,6 +50,12 @@ func (c *clientConn) send(out *Outgoing) error {
 		return c.failed(ReasonReset, err)
 	case out.Body != nil:
 		c.sendBeside(out, stateSending, func(s *sending) (error, error) { return s.copyBody(c.nc, out) })
+	case out.Raw == nil && len(out.Kept) > smallRequest:
+		// The server may answer before it reads the body, or send the body back.
+		c.sendBeside(out, stateLastPiece, func(*sending) (error, error) {
+			_, err := c.nc.Write(out.Kept)
+			return nil, err
+		})
 	default:
 		c.requestSent()
 	}

@@ -27,7 +27,7 @@ func (c *serverConn) serveHTTP2(head string) bool {
 		}
 	}
 	if !c.in.startsWith(prefaceRest) || c.server.HTTP2 == nil {
-		c.fail(&malformed{http.StatusBadRequest, errors.New("HTTP/2 is not served here")})
+		c.fail(&malformed{status: http.StatusBadRequest, err: errors.New("HTTP/2 is not served here")})
 		return true
 	}
 	c.readUntil(time.Time{}) // the new owner sets its own

@@ -2,9 +2,12 @@ package http1
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -312,6 +315,17 @@ func TestServer_interruptInTheMiddleOfTheLastReadChangesNothing(t *testing.T) {
 	}
 }
 
+// A body behind the answer to a HEAD would be read as the next answer.
+func TestServer_refusesAHeadRequestWithoutABody(t *testing.T) {
+	addr := serve(t, &Server{Handler: echo})
+	a := dial(t, addr)
+	a.say("HEAD / HTTP/1.1\r\nHost: a\r\nExpect: miracles\r\n\r\n")
+	text, err := io.ReadAll(a.in)
+	if err != nil || !strings.HasPrefix(string(text), "HTTP/1.1 417 ") || !strings.HasSuffix(string(text), "\r\n\r\n") {
+		t.Errorf("got %q, %v", text, err)
+	}
+}
+
 func TestServer_frames(t *testing.T) {
 	// status, method and length decide what frames an answer (RFC 9112, section 6.3).
 	for _, row := range []struct {
@@ -517,5 +531,28 @@ func TestServer_failsWritesToAnApplicationThatLeft(t *testing.T) {
 	_ = a.Close()
 	if err := <-failed; err == nil {
 		t.Error("no error")
+	}
+}
+
+// Under TLS, close_notify would say that a body without a length is complete.
+func TestServer_underTLSAnIncompleteAnswerDoesNotEndWell(t *testing.T) {
+	pair := httptest.NewUnstartedServer(nil)
+	pair.StartTLS() // has a certificate
+	cfg := pair.TLS.Clone()
+	pair.Close()
+	cfg.NextProtos = nil
+	s := &Server{Handler: handlerFunc(func(_ context.Context, w ResponseWriter, _ *Request) {
+		_ = w.Head(200, nil, -1)
+		_, _ = io.WriteString(w, "half")
+	})}
+	addr := listen(t, func(c net.Conn) { s.ServeConn(context.Background(), tls.Server(c, cfg)) }, func() {})
+	c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // G402: a test
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	_, _ = io.WriteString(c, "GET / HTTP/1.0\r\nHost: a\r\n\r\n")
+	if text, err := io.ReadAll(c); err == nil {
+		t.Errorf("%q ended well", text)
 	}
 }

@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -100,7 +101,7 @@ func (c *serverConn) serve() {
 			if errors.Is(err, errFields) {
 				status = http.StatusRequestHeaderFieldsTooLarge
 			}
-			c.fail(&malformed{status, err})
+			c.fail(&malformed{status: status, err: err})
 			return
 		}
 		c.fields = parsed.header
@@ -112,8 +113,9 @@ func (c *serverConn) serve() {
 
 // malformed refuses a request before the handler sees it.
 type malformed struct {
-	status int
-	err    error
+	status   int
+	err      error
+	headOnly bool // it is a HEAD, whose answer has no body
 }
 
 func (m *malformed) Error() string { return m.err.Error() }
@@ -124,7 +126,7 @@ func (c *serverConn) fail(err error) {
 	if !errors.As(err, &m) {
 		return
 	}
-	c.w.begin(false, false, 1)
+	c.w.begin(false, m.headOnly, 1)
 	c.server.Refuse(&c.w, m.status, m.err)
 	_ = c.w.Flush() // the connection is closed next
 	c.linger()
@@ -155,7 +157,7 @@ func (c *serverConn) serveOne(head *requestHead) bool {
 	c.awaits100, c.bodyUncertain = Same(expect, "100-continue") && head.minor == 1 && !c.body.ended(), false
 	c.interrupted.Store(false)
 	if expect != "" && !Same(expect, "100-continue") {
-		c.fail(&malformed{http.StatusExpectationFailed, ErrExpect})
+		c.fail(&malformed{http.StatusExpectationFailed, ErrExpect, head.method == "HEAD"})
 		return false
 	}
 	r.Upgrade = upgrade(head, c.body.ended())
@@ -185,8 +187,13 @@ func (c *serverConn) serveOne(head *requestHead) bool {
 // destroy the part of the answer that is on its way.
 func (c *serverConn) cutOff() {
 	_ = c.w.Flush() // the connection is closed in any case
-	if tcp, ok := c.nc.(*net.TCPConn); ok && c.w.untilClose() {
+	nc := c.nc
+	if secure, ok := nc.(*tls.Conn); ok {
+		nc = secure.NetConn() // closed below TLS, because close_notify would end the body well
+	}
+	if tcp, ok := nc.(*net.TCPConn); ok && c.w.untilClose() {
 		_ = tcp.SetLinger(0) // the same
+		_ = tcp.Close()      // the same
 	}
 }
 

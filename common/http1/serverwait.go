@@ -117,9 +117,9 @@ func (c *serverConn) await(first bool) (string, error) {
 	case err == nil:
 		return head, nil
 	case errors.Is(err, errHeadTooLarge):
-		return "", &malformed{http.StatusRequestHeaderFieldsTooLarge, errors.New("the head of the request is larger than " + c.limits.HeadSetting)}
+		return "", &malformed{status: http.StatusRequestHeaderFieldsTooLarge, err: errors.New("the head of the request is larger than " + c.limits.HeadSetting)}
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return "", &malformed{http.StatusRequestTimeout, errors.New("the head of the request did not come in time")}
+		return "", &malformed{status: http.StatusRequestTimeout, err: errors.New("the head of the request did not come in time")}
 	}
 	return "", errGone
 }

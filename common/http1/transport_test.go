@@ -563,3 +563,81 @@ func TestTransport_hasDefaults(t *testing.T) {
 		t.Errorf("got %+v", cfg)
 	}
 }
+
+// Closing a connection of TLS writes close_notify, for which crypto/tls waits up to 5 s.
+func TestTransport_anAttemptEndsInTimeUnderTLS(t *testing.T) {
+	stop := make(chan struct{})
+	s := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-stop }))
+	t.Cleanup(s.Close)
+	t.Cleanup(func() { close(stop) })
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	tr := transport(t, TransportConfig{TLS: func() *tls.Config {
+		return &tls.Config{RootCAs: roots, ServerName: "example.com", MinVersion: tls.VersionTLS12}
+	}})
+	raw, _ := raw(16 << 20)
+	kept := &Outgoing{Method: "POST", Path: "/", Host: "x", Kept: make([]byte, 16<<20), Length: 16 << 20}
+	for name, out := range map[string]*Outgoing{"raw": raw, "kept": kept} {
+		t.Run(name, func(t *testing.T) {
+			begin := time.Now()
+			out.Deadline = begin.Add(200 * time.Millisecond)
+			_, err := tr.RoundTrip(t.Context(), s.Listener.Addr().String(), out, nil)
+			if r, _ := reason(t, err); r != ReasonTimeout || time.Since(begin) > 3*time.Second {
+				t.Errorf("got %v after %v", err, time.Since(begin))
+			}
+		})
+	}
+}
+
+// slowToClose is a connection whose closing waits, as that of TLS may.
+type slowToClose struct {
+	net.Conn
+	closing, release chan struct{}
+}
+
+func (c *slowToClose) Close() error {
+	c.closing <- struct{}{}
+	<-c.release
+	return c.Conn.Close()
+}
+
+// A connection that is slow to close holds up no other attempt.
+func TestPool_closesConnectionsOutsideOfItsLock(t *testing.T) {
+	for _, how := range []string{"idle", "close"} {
+		t.Run(how, func(t *testing.T) {
+			g := newTarget(t, func(p *peer) {
+				for p.request() != nil {
+					p.say(ok)
+				}
+			})
+			closing, release := make(chan struct{}), make(chan struct{})
+			cfg := TransportConfig{Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				c, err := new(net.Dialer).DialContext(ctx, network, addr)
+				return &slowToClose{c, closing, release}, err
+			}}
+			if how == "idle" {
+				cfg.Idle = 20 * time.Millisecond
+			}
+			tr := NewTransport(cfg)
+			a, err := tr.RoundTrip(t.Context(), g.addr, get("/"), nil)
+			read(t, a, err)
+			closed := make(chan struct{})
+			if how == "close" {
+				go func() {
+					defer close(closed)
+					tr.Close()
+				}()
+			} else {
+				close(closed)
+			}
+			<-closing
+			if !tr.pool.mu.TryLock() {
+				t.Error("the pool is locked while a connection is closed")
+			} else {
+				tr.pool.mu.Unlock()
+			}
+			close(release)
+			<-closed
+		})
+	}
+}

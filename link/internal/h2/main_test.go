@@ -193,16 +193,19 @@ func get(path string, more ...string) []string {
 // its address.
 func target(t testing.TB, do func(p *peer)) string {
 	t.Helper()
-	return plainTarget(t, func(c net.Conn) {
-		p := newPeer(t, c)
-		preface := make([]byte, len(http2.ClientPreface))
-		if _, err := io.ReadFull(c, preface); err != nil || string(preface) != http2.ClientPreface {
-			return
-		}
-		if p.WriteSettings() == nil {
-			do(p)
-		}
-	})
+	return plainTarget(t, func(c net.Conn) { beTarget(t, c, do) })
+}
+
+// beTarget makes the handshake of a target on c and calls do.
+func beTarget(t testing.TB, c net.Conn, do func(p *peer)) {
+	p := newPeer(t, c)
+	preface := make([]byte, len(http2.ClientPreface))
+	if _, err := io.ReadFull(c, preface); err != nil || string(preface) != http2.ClientPreface {
+		return
+	}
+	if p.WriteSettings() == nil {
+		do(p)
+	}
 }
 
 func plainTarget(t testing.TB, do func(c net.Conn)) string {
