@@ -43,7 +43,7 @@ func TestLine_isNotStoppedByAnExpressionOfTheSink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newToken()
 		k.class = func(err error) error {
-			return connector.AsPermanent(fmt.Errorf("make the record's key: %w", fault.New(fault.DecodeFailed, err)))
+			return connector.AsUnsendable(fmt.Errorf("make the record's key: %w", fault.New(fault.DecodeFailed, err)))
 		}
 		r := start(t, Config{}, testVersion{Sink: k, StopTheLine: 5})
 		for range 20 {

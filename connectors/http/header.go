@@ -1,6 +1,7 @@
 package http
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -89,6 +90,15 @@ func validFieldValue(s string) bool {
 		}
 	}
 	return true
+}
+
+// CheckHeaderValue returns an error if value cannot be sent in a header unchanged. The
+// sink refuses an event with such a value from SinkOptions.Headers.
+func CheckHeaderValue(value []byte) error {
+	if validFieldValue(string(value)) {
+		return nil
+	}
+	return errors.New("the value holds a line break or another control character")
 }
 
 // validTarget reports whether s may be sent in a request line.

@@ -54,11 +54,11 @@ func classify(topic string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, ErrTooLarge), errors.Is(err, ErrTooManyHops):
-		return connector.AsPermanent(fmt.Errorf("write to topic %s: %w", topic, err))
 	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
 		return connector.AsPermanent(fmt.Errorf("write to topic %s: %w: raise max.message.bytes of the topic or make the record smaller: %w",
 			topic, ErrTooLarge, err))
+	case errors.Is(err, ErrTooLarge), errors.Is(err, ErrTooManyHops): // no broker was asked
+		return connector.AsUnsendable(fmt.Errorf("write to topic %s: %w", topic, err))
 	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, ErrNoTopic):
 		return connector.AsBlocked(fmt.Errorf("%w: create topic %s, or check its name: %w", ErrNoTopic, topic, err))
 	case errors.Is(err, kgo.ErrClientClosed), errors.Is(err, connector.ErrClosed):

@@ -179,7 +179,7 @@ func TestProducer_oneTooLargeRecordTakesNoOtherWithIt(t *testing.T) {
 	}
 	wg.Go(func() {
 		err := p.Produce(t.Context(), Record{Topic: "t", Value: noise})
-		if !errors.Is(err, ErrTooLarge) || connector.ClassOf(err) != connector.Permanent {
+		if !errors.Is(err, ErrTooLarge) || connector.ClassOf(err) != connector.Permanent || connector.IsUnsendable(err) {
 			t.Errorf("60 kB of noise into a topic that takes 20 kB: %v, class %v", err, connector.ClassOf(err))
 		}
 	})
@@ -192,7 +192,7 @@ func TestProducer_oneTooLargeRecordTakesNoOtherWithIt(t *testing.T) {
 	if n := len(all(t, c, "t")); n != 51 {
 		t.Errorf("%d records stored, want 51", n)
 	}
-	if err := p.Produce(t.Context(), Record{Topic: "t", Value: make([]byte, maxRecord)}); !errors.Is(err, ErrTooLarge) {
+	if err := p.Produce(t.Context(), Record{Topic: "t", Value: make([]byte, maxRecord)}); !errors.Is(err, ErrTooLarge) || !connector.IsUnsendable(err) {
 		t.Errorf("a record above all limits: %v", err)
 	}
 }

@@ -18,7 +18,7 @@ type expression interface {
 }
 
 // keySink sets the key of each event to the value of an expression. If the expression fails, the
-// error is permanent for this event.
+// event cannot be sent.
 type keySink struct {
 	connector.BatchSink
 	key expression
@@ -66,7 +66,7 @@ func (k *keySink) withKey(ctx context.Context, e *cloudevent.Event) (*cloudevent
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("compute the record's key: %w", ctx.Err())
 		}
-		return nil, connector.AsPermanent(fmt.Errorf("compute the record's key: %w", err))
+		return nil, connector.AsUnsendable(fmt.Errorf("compute the record's key: %w", err))
 	}
 	keyed := *e
 	keyed.Key = key
