@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -141,6 +142,24 @@ func TestProducer_aMissingTopic(t *testing.T) {
 	}
 	if n := len(all(t, c, "t")); n != 2 {
 		t.Errorf("%d records, want 2", n)
+	}
+}
+
+// Brokers that cannot be asked about the topic have not answered.
+func TestProducer_noAnswerAboutTheTopicIsNoVerdict(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+	hang := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	p := newTestProducer(t, c, ProducerOptions{Dial: hang}, func(cfg *ProducerConfig) { cfg.DeliveryTimeout = time.Second })
+	if err := p.Produce(t.Context(), Record{Topic: "t"}); connector.ClassOf(err) != connector.Blocked || !errors.Is(err, errUndelivered) {
+		t.Errorf("%v, class %v", err, connector.ClassOf(err))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(10*time.Millisecond, cancel)
+	if err := p.Produce(ctx, Record{Topic: "t"}); connector.ClassOf(err) != connector.Interrupted {
+		t.Errorf("cancelled: %v, class %v", err, connector.ClassOf(err))
 	}
 }
 
