@@ -120,7 +120,8 @@ func (g *gate) describe() string {
 	case gateAway:
 		s = fmt.Sprintf("the sink is unavailable (%.200s); one event at a time is tried, all others wait", g.cause)
 	default:
-		s = fmt.Sprintf("the line is stopped: events of %d messages in a row were given up because of the sink (%.200s); one is tried again until it passes, all others wait", g.messagesInARow, g.cause)
+		s = fmt.Sprintf("the line is stopped: events of %d messages in a row were given up because of the sink (%.200s); "+
+			"one is tried again until it passes, all others wait", g.messagesInARow, g.cause)
 	}
 	if g.probe != nil {
 		s += ", probing with " + g.probe.entry.m.Position.String()

@@ -289,12 +289,13 @@ func TestOutage_isNotEndedByAnEventThatCannotBeSent(t *testing.T) {
 func TestOutage_isSeenByBatchesWithAnEventThatCannotBeSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0
-		r := start(t, Config{}, testVersion{Batch: &Batch{MaxEvents: 2, MaxWait: time.Second}, Sink: batchFunc(func(_ context.Context, es []*cloudevent.Event) []error {
+		sink := batchFunc(func(_ context.Context, es []*cloudevent.Event) []error {
 			if calls++; len(es) == 1 {
 				return []error{connector.AsUnavailable(errDown, 0)}
 			}
 			return []error{connector.AsUnsendable(errBoom), connector.AsUnavailable(errDown, 0)}
-		})})
+		})
+		r := start(t, Config{}, testVersion{Batch: &Batch{MaxEvents: 2, MaxWait: time.Second}, Sink: sink})
 		for i := range awayAfter {
 			r.giveAll(r.ctx, "bad", "good-"+strconv.Itoa(i))
 			synctest.Wait()
