@@ -170,6 +170,10 @@ const (
 	overloadLeast = 8
 )
 
+// sinkBug is the error of a sink that panicked or broke its contract. It counts as a
+// retry of the event and is no answer of the destination.
+type sinkBug struct{ error }
+
 // noteFailure reports a failure to the gate, and returns whether it counts as a
 // retry of the event.
 func (e *Engine) noteFailure(t *task, class connector.Class, err error, known bool) (counts bool) {
@@ -182,6 +186,9 @@ func (e *Engine) noteFailure(t *task, class connector.Class, err error, known bo
 		counts = s.gate.taskFailed(t, err, known) && class == connector.Unavailable
 	default:
 		counts = true
+		if _, ok := errors.AsType[sinkBug](err); ok {
+			break
+		}
 		s.gate.destinationAnswered(t)
 		e.moveGate(s)
 		e.wakeWorkers()
@@ -345,7 +352,7 @@ func (e *Engine) transform(ctx context.Context, v *version, m *connector.Message
 func (e *Engine) callSink(ctx context.Context, t *task) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = e.panicked(t.context(t.call), t.entry.m, "sink", r)
+			err = sinkBug{e.panicked(t.context(t.call), t.entry.m, "sink", r)}
 		}
 	}()
 	return t.step.out.Sink.Send(t.attached(ctx), t.event)

@@ -271,7 +271,7 @@ func (e *Engine) callBatchSink(b *batch) (errs []error) {
 	defer func() {
 		if r := recover(); r != nil {
 			t := b.tasks[0]
-			errs = repeat(e.panicked(t.context(t.call), t.entry.m, "sink", r), n)
+			errs = repeat(sinkBug{e.panicked(t.context(t.call), t.entry.m, "sink", r)}, n)
 		}
 	}()
 	events := make([]*cloudevent.Event, n)
@@ -290,7 +290,7 @@ func (e *Engine) callBatchSink(b *batch) (errs []error) {
 	case 0:
 		return nil
 	default:
-		return repeat(fmt.Errorf("the sink returned %d results for a batch of %d events", len(errs), n), n)
+		return repeat(sinkBug{fmt.Errorf("the sink returned %d results for a batch of %d events", len(errs), n)}, n)
 	}
 }
 

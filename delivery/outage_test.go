@@ -284,16 +284,46 @@ func TestOutage_isNotEndedByAnEventThatCannotBeSent(t *testing.T) {
 	}
 }
 
+// A panic of the sink is no answer of the destination.
+func TestOutage_isNotEndedByAPanicOfTheSink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, Config{}, testVersion{MaxRetries: 3, Sink: sinkFunc(func(_ context.Context, e *cloudevent.Event) error {
+			if strings.HasPrefix(string(e.Key), "bad") {
+				panic("oh")
+			}
+			return connector.AsUnavailable(errDown, 0)
+		})})
+		var good []string
+		for i := range 50 {
+			good = append(good, r.giveAll(r.ctx, "good-"+strconv.Itoa(i))...)
+			r.giveAll(r.ctx, "bad-"+strconv.Itoa(i))
+			after(time.Second)
+		}
+		after(10 * time.Minute)
+		for _, m := range good {
+			r.wantUnsettled(m)
+		}
+		if s := r.Status(); !strings.HasPrefix(lineOf(s), "the sink is unavailable") {
+			t.Errorf("the line says %q", lineOf(s))
+		}
+	})
+}
+
 // A batch of which the sink could not send the first event is a call without an answer
 // like any other.
 func TestOutage_isSeenByBatchesWithAnEventThatCannotBeSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0
 		sink := batchFunc(func(_ context.Context, es []*cloudevent.Event) []error {
-			if calls++; len(es) == 1 {
-				return []error{connector.AsUnavailable(errDown, 0)}
+			calls++
+			errs := make([]error, len(es))
+			for i, e := range es {
+				errs[i] = connector.AsUnavailable(errDown, 0)
+				if string(e.Key) == "bad" {
+					errs[i] = connector.AsUnsendable(errBoom)
+				}
 			}
-			return []error{connector.AsUnsendable(errBoom), connector.AsUnavailable(errDown, 0)}
+			return errs
 		})
 		r := start(t, Config{}, testVersion{Batch: &Batch{MaxEvents: 2, MaxWait: time.Second}, Sink: sink})
 		for i := range awayAfter {
