@@ -182,6 +182,8 @@ func TestParse_saysWhatIsWrong(t *testing.T) {
 		"kafka with all the rest":   {"asyncBrokers: [a:1]\ntargets: [{name: a, protocol: kafka, host: a, kafka: {topic: a}, async: {topic: b}, auth: {type: basic}}]", "has no host"},
 		"a broker":                  {"asyncBrokers: ['kafka://a:1']", "asyncBrokers[0]: \"kafka://a:1\" is not a broker: write host:port"},
 		"a broker's port":           {"asyncBrokers: [a:abc]", "asyncBrokers[0]: \"a:abc\" is not a broker: write host:port"},
+		"a port with a sign":        {"listenAddr: ':+3500'", "listenAddr: \":+3500\" is not an address to listen on"},
+		"a target's port":           {"targets: [{name: a, host: 'a:+80'}]", "targets[0].host"},
 		"a broker's port, too high": {"asyncBrokers: [a:99999]", "asyncBrokers[0]: \"a:99999\" is not a broker: write host:port"},
 		"a login without a user":    {"asyncBrokers: [a:1]\nasyncSASL: {mechanism: PLAIN, password: x}", "asyncSASL.username: is required for PLAIN"},
 		"a topic for two":           {"asyncBrokers: [a:1]\ntargets: [{name: a, host: a, async: {topic: t}}, {name: b, host: b, async: {topic: t}}]", "targets[1].async.topic: t holds the calls of targets[0] already"},
