@@ -164,7 +164,7 @@ f.yaml:1:5: fs: expected a mapping of names to expressions, found a list
   1 | fs: [a]
     |     ^`},
 		{"field without code", "fs:\n  a:\n", `
-f.yaml:2:3: fs.a: expected an expression, found the text "a"
+f.yaml:2:3: fs.a: the expression is empty
   2 |   a:
     |   ^ write null where null is meant`},
 		{"a type no file can set", "ch: 1\n", `

@@ -44,6 +44,11 @@ func (d *decoder) field(n *node, v reflect.Value, f field, path string) {
 		if p := n.pair(f.key); p != nil && (f.secret || mayHoldCredential(f.typ)) {
 			d.hideAll(p.value)
 		}
+		if p := n.pair(f.key); p != nil && f.typ == textType {
+			d.emptyText(p.key, key, writeOrRemove)
+			v.Set(reflect.ValueOf(Text{from: &origin{d.src, p.value, key}}))
+			return
+		}
 		if f.required && !d.guessed[key] {
 			at, span := d.missing(n, path, f.key)
 			d.failAt(CodeMissingKey, at, span, key, inPart(path, newSentence("missing key %q", keyName(f.key))), plainSentence(f.doc))

@@ -94,3 +94,25 @@ func TestFields_knowTheirPlaces(t *testing.T) {
 		t.Errorf("got %+v, key %s", v.Fs[1], v.Fs[1].Value.Key())
 	}
 }
+
+func TestText_mustNotBeEmpty(t *testing.T) {
+	for text, want := range map[string]string{
+		"x: \"\"\n":      "f.yaml:1:4: x: the expression is empty\n  1 | x: \"\"\n    |    ^^ write one, or remove the key",
+		"x: ' '\n":       "f.yaml:1:4: x: the expression is empty\n  1 | x: ' '\n    |    ^^^ write one, or remove the key",
+		"x:\n":           "f.yaml:1:1: x: the expression is empty\n  1 | x:\n    | ^ write one, or remove the key",
+		"x: null\n":      "f.yaml:1:1: x: the expression is empty\n  1 | x: null\n    | ^ write one, or remove the key",
+		"x: |\ns: a\n":   "f.yaml:1:4: x: the expression is empty\n  1 | x: |\n    |    ^ write one, or remove the key",
+		"fs: {a: ''}\n":  "f.yaml:1:9: fs.a: the expression is empty\n  1 | fs: {a: ''}\n    |         ^^ write one, or remove the key",
+		"fs:\n  a:\n":    "f.yaml:2:3: fs.a: the expression is empty\n  2 |   a:\n    |   ^ write null where null is meant",
+		"x: {a: b}\n":    "f.yaml:1:4: x: expected an expression as text, found a mapping\n  1 | x: {a: b}\n    |    ^ write it in one line, or below a |",
+		"fs: {a: [b]}\n": "f.yaml:1:9: fs.a: expected an expression as text, found a list\n  1 | fs: {a: [b]}\n    |         ^ write it in one line, or below a |",
+	} {
+		v, err := decode(t, text)
+		if err == nil || err.Error() != want {
+			t.Errorf("%q: got\n%v\nwant\n%s", text, err, want)
+		}
+		if strings.HasPrefix(text, "x:") && (v.X.Key() != "x" || !v.X.IsZero()) || len(v.Fs) > 0 {
+			t.Errorf("%q: the texts are %+v and %+v; want none, of a key that is there", text, v.X, v.Fs)
+		}
+	}
+}

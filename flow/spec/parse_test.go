@@ -406,3 +406,29 @@ func TestFlow_everyFieldSaysWhatAReloadCosts(t *testing.T) {
 	}
 	walk("", reflect.TypeFor[Flow]())
 }
+
+// A template that renders an unset variable leaves an empty expression. Taken for an absent one, it
+// would split nothing or make a sink take every event.
+func TestParse_refusesAnEmptyExpression(t *testing.T) {
+	for _, key := range []string{
+		"filter", "transform.cel", "transform.split", "transform.fields.f", "cloudevents.id", "cloudevents.type", "cloudevents.source",
+		"cloudevents.subject", "cloudevents.dataschema", "cloudevents.extensions.x",
+	} {
+		for _, value := range []string{`""`, "' '", ""} {
+			block := ""
+			for i, step := range strings.Split(key, ".") {
+				block += "\n" + strings.Repeat("  ", i) + step + ":"
+			}
+			_, err := parse("f.yaml", []byte(minimal(block[1:]+" "+value+"\n")))
+			if err == nil || !strings.HasSuffix(strings.Split(err.Error(), "\n")[0], ": "+key+": the expression is empty") || strings.Count(err.Error(), "f.yaml:") != 1 {
+				t.Errorf("%s: %s: got %v", key, value, err)
+			}
+		}
+	}
+	for _, when := range []string{`""`, "", "null", "[a]"} { // the second sink can still get events
+		_, err := parse("f.yaml", []byte(withSinks("{name: a, type: stdout, when: "+when+"}, {name: b, type: stdout}")))
+		if err == nil || !strings.Contains(err.Error(), "f.yaml:3:") || !strings.Contains(err.Error(), ": sinks[0].when: ") || strings.Count(err.Error(), "f.yaml:") != 1 {
+			t.Errorf("when: %s: got %v", when, err)
+		}
+	}
+}

@@ -114,7 +114,7 @@ func (f *Flow) validateSinks() error {
 			errs = append(errs, fault(key,
 				"gets no event, because sinks[%d] has no when and takes them all; give that one a when, put it last, or set routing: all", takesAll))
 		}
-		if s.When.IsZero() {
+		if s.When.Key() == "" {
 			takesAll = i
 		}
 	}

@@ -109,6 +109,8 @@ func TestParse_saysWhatIsWrong(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
 		"an unknown key":            {target("allowedPath: [/a]"), `did you mean "allowedPaths"?`},
 		"a name":                    {"targets: [{name: CRM, host: a}]", `"CRM" is not a name for a target`},
+		"an empty key":              {"asyncBrokers: [a:1]\n" + target("async: {topic: a, key: ''}"), "targets[0].async.key: the expression is empty"},
+		"a key without a value":     {"asyncBrokers: [a:1]\ntargets: [{name: a, protocol: kafka, kafka: {topic: a, key: }}]", "targets[0].kafka.key: the expression is empty"},
 		"no targets":                {"listenAddr: 127.0.0.1:3500", `missing key "targets"`},
 		"no name":                   {"targets: [{host: a}]", `missing key "name"`},
 		"a name twice":              {"targets: [{name: a, host: a}, {name: a, host: b}]", `"a" is also the name of targets[0]`},
