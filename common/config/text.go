@@ -43,13 +43,14 @@ func (t Text) At(line, column int) Pos {
 	return t.from.src.pos(align(t.from.src, t.from.node, offset(t.Value, line, column)))
 }
 
-// Error returns a fault of the text at one of its lines and columns, with the code CEL.
+// Error returns a fault of the text at one of its lines and columns, with the code CEL. Its message
+// begins with the key, if the text has one.
 func (t Text) Error(line, column int, message, hint string) *Error {
 	e := &Error{Pos: t.At(line, column), Key: t.Key(), Message: message, Hint: hint, Code: CodeCEL, span: 1}
 	if t.from == nil {
 		return e
 	}
-	e.message, e.hint = plainSentence(message), plainSentence(hint) // they quote the expression only, which may be shown
+	e.message, e.hint = atPath(t.Key(), plainSentence(message)), plainSentence(hint) // they quote the expression only, which may be shown
 	return t.from.src.finishErrors(Errors{e})[0]
 }
 

@@ -53,7 +53,7 @@ func TestText_knowsWhereItsCharactersStand(t *testing.T) {
 func TestText_showsItsOwnLineInErrors(t *testing.T) {
 	v := good(t, "s: a\nx: |\n  data.a +\n    data.custmer\nsec: hush\n")
 	err := v.X.Error(2, 8, "no field custmer", `did you mean "customer"?`)
-	want := `f.yaml:4:10: no field custmer
+	want := `f.yaml:4:10: x: no field custmer
   4 |     data.custmer
     |          ^ did you mean "customer"?`
 	if err.Error() != want || err.Code != CodeCEL || err.Key != "x" {
@@ -113,6 +113,37 @@ func TestText_mustNotBeEmpty(t *testing.T) {
 		}
 		if strings.HasPrefix(text, "x:") && (v.X.Key() != "x" || !v.X.IsZero()) || len(v.Fs) > 0 {
 			t.Errorf("%q: the texts are %+v and %+v; want none, of a key that is there", text, v.X, v.Fs)
+		}
+	}
+}
+
+// A fault at the end of an expression is shown on the expression's last line.
+func TestText_endsWhereItsLastLineEnds(t *testing.T) {
+	for _, text := range []string{
+		"a: 1\nx: ab >%s\ny: 1", "x: |\n  a\n  ab >%s\n\n\ny: 1", "x: >\n  a\n  ab >%s\n\ny: 1", "x: >-\n  a\n  ab >%s\ny: 1", "x: a\n  ab >%s\ny: 1",
+		"x: 'a\n  ab >%s'\ny: 1", "x: \"a\n  ab >%s\"\ny: 1", "x: \"a\n  ab >%s\n  \"\ny: 1", "{x: ab >%s}", "x: 'ab >%s' # c\ny: 1", "l:\n- x: ab >%s\n- y: 1",
+	} {
+		before, after, _ := strings.Cut(text, "%s")
+		var v struct {
+			X Text `yaml:"x"`
+			L []struct {
+				X Text `yaml:"x"`
+				Y int  `yaml:"y"`
+			} `yaml:"l"`
+			A int `yaml:"a"`
+			Y int `yaml:"y"`
+		}
+		if err := Decode("f.yaml", []byte(before+after), &v); err != nil {
+			t.Fatal(err)
+		}
+		if len(v.L) > 0 {
+			v.X = v.L[0].X
+		}
+		trimmed := strings.TrimRight(v.X.Value, " \n")
+		got := v.X.At(strings.Count(trimmed, "\n")+1, len(trimmed[strings.LastIndexByte(trimmed, '\n')+1:])+1)
+		want := Pos{"f.yaml", strings.Count(before, "\n") + 1, len(before[strings.LastIndexByte(before, '\n')+1:]) + 1}
+		if got != want {
+			t.Errorf("%q ends at %v, want %v", before+after, got, want)
 		}
 	}
 }
