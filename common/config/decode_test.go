@@ -53,7 +53,7 @@ type everything struct {
 	Lv   volume           `yaml:"lv" default:"low"`
 	X    Text             `yaml:"x" default:"data.x"`
 	Fs   Fields           `yaml:"fs"`
-	R    Raw              `yaml:"r"`
+	R    Raw              `yaml:"r" settings:"true"`
 	Sec  Secret           `yaml:"sec"`
 	E    string           `yaml:"e" enum:"one|two" default:"one"`
 	EL   Strings          `yaml:"el" enum:"one|two"`
