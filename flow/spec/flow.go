@@ -51,7 +51,7 @@ type Sink struct {
 // Output is one of several sinks. Fields that are not set have the value of the flow.
 type Output struct {
 	Name          string              `yaml:"name" required:"true" doc:"Name of the sink in logs, metrics and dead letters: lower-case letters, digits and dashes, 63 at most."`
-	When          config.Text         `yaml:"when" doc:"CEL expression of type bool on the outgoing event; default: every event."`
+	When          config.Text         `yaml:"when" doc:"CEL expression of type bool on the outgoing event; default: every event. If it fails, no sink gets the event."`
 	Type          string              `yaml:"type" required:"true" doc:"Name of the connector."`
 	Config        config.Raw          `yaml:"config" settings:"true" doc:"Settings of that connector."`
 	Batch         *Batch              `yaml:"batch" doc:"Limits of a batch; default: delivery.batch."`
