@@ -344,6 +344,6 @@ func TestSchema_isASchema(t *testing.T) {
 
 func TestExamples_areValid(t *testing.T) {
 	call(t, "validate", "../../deploy/examples").wants(t, 0, "flow order-events is valid", "")
-	call(t, "test", "../../deploy/examples").wants(t, 0, "7 passed, 0 failed", "")
+	call(t, "test", "../../deploy/examples").wants(t, 0, "8 passed, 0 failed", "")
 	call(t, "validate", "../../deploy/examples/webhook-to-kafka.yaml").wants(t, 0, "flow webhook-to-kafka is valid", "")
 }

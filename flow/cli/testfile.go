@@ -44,7 +44,7 @@ type testCase struct {
 	Events   []expected        `yaml:"events" doc:"Instead of output and event: all events, in order, once for each sink that takes one."`
 	Filtered bool              `yaml:"filtered" doc:"The event is filtered out."`
 	Unrouted bool              `yaml:"unrouted" doc:"No sink takes the event."`
-	Error    string            `yaml:"error" doc:"Error code with which the event fails."`
+	Error    string            `yaml:"error" enum:"DECODE_FAILED|TRANSFORM_FAILED|TRANSFORM_TIMEOUT|OUTPUT_TOO_LARGE" doc:"Error code with which the event fails."`
 	Message  string            `yaml:"message" blanks:"keep" doc:"Text that the error message contains."`
 }
 

@@ -124,8 +124,8 @@ func TestParse_refusesOfASinkOfSeveral(t *testing.T) {
 	for name, tc := range map[string]struct{ sinks, want string }{
 		"a batch outside batch mode":  {"{name: x, type: http, config: {url: 'http://x/'}, batch: {maxEvents: 2}}", "sinks[0].config.mode: a batch needs mode: batch"},
 		"a setting that is none":      {"{name: x, type: http, config: {url: 'http://x/', tiemout: 1s}}", `did you mean "timeout"`},
-		"a condition that is none":    {"{name: x, when: dta.x, type: stdout}", "flow.yaml:3:25: undeclared reference to 'dta'"},
-		"a key that is none":          {"{name: x, type: kafka, config: {brokers: c, topic: t, key: dta}}", "flow.yaml:3:68: undeclared"},
+		"a condition that is none":    {"{name: x, when: dta.x, type: stdout}", "flow.yaml:3:25: sinks[0].when: undeclared reference to 'dta'"},
+		"a key that is none":          {"{name: x, type: kafka, config: {brokers: c, topic: t, key: dta}}", "flow.yaml:3:68: sinks[0].config.key: undeclared"},
 		"a topic that the flow reads": {"{name: x, when: 'true', type: kafka, config: {brokers: 'b:9092', topic: orders}}", "sinks[0].config.topic: orders is a topic that this flow reads"},
 		"dead letters that it reads":  {"{name: x, type: stdout, errorHandling: {deadLetterTopic: orders}}", "orders is the topic for this flow's dead letters"},
 		"a header of batch mode":      {"{name: x, type: http, config: {url: 'http://x/', mode: batch, eventHeaders: {X-A: id}}}", "sinks[0].config.eventHeaders: does not go with mode: batch"},
@@ -133,7 +133,7 @@ func TestParse_refusesOfASinkOfSeveral(t *testing.T) {
 		"a header of the credential":  {"{name: x, type: http, config: {url: 'http://x/', auth: {type: bearer, token: t}, eventHeaders: {authorization: id}}}", "eventHeaders.authorization: auth sets this header already"},
 		"a header that is set":        {"{name: x, type: http, config: {url: 'http://x/', headers: {x-a: b}, eventHeaders: {X-A: id}}}", "eventHeaders.X-A: headers sets this header already"},
 		"a header in two cases":       {"{name: x, type: http, config: {url: 'http://x/', eventHeaders: {X-A: id, x-a: id}}}", "eventHeaders.x-a: this header is there twice"},
-		"a header that is no CEL":     {"{name: x, type: http, config: {url: 'http://x/', eventHeaders: {X-A: dta}}}", "flow.yaml:3:78: undeclared"},
+		"a header that is no CEL":     {"{name: x, type: http, config: {url: 'http://x/', eventHeaders: {X-A: dta}}}", "flow.yaml:3:78: sinks[0].config.eventHeaders.X-A: undeclared"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := Parse("flow.yaml", []byte("name: a\n"+kafkaIn+"sinks: ["+tc.sinks+"]\n")); err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "flow.yaml:") {

@@ -109,6 +109,11 @@ func TestParse_saysWhatIsWrong(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
 		"an unknown key":            {target("allowedPath: [/a]"), `did you mean "allowedPaths"?`},
 		"a name":                    {"targets: [{name: CRM, host: a}]", `"CRM" is not a name for a target`},
+		"an empty key":              {"asyncBrokers: [a:1]\n" + target("async: {topic: a, key: ''}"), "targets[0].async.key: the expression is empty"},
+		"a key without a value":     {"asyncBrokers: [a:1]\ntargets: [{name: a, protocol: kafka, kafka: {topic: a, key: }}]", "targets[0].kafka.key: the expression is empty"},
+		"a URL":                     {"targets:\n  - name: a\n    url: http://x\n", "    ^^^ write host (and protocol, port and basePath), as in host: api.example.com"},
+		"a base URL":                {"targets: [{name: a, baseURL: 'http://x'}]", "^^^^^^^ write host (and protocol,"},
+		"one target without a list": {"targets: {name: a, host: a}", "targets: expected a list, found a mapping\n  1 | targets: {name: a, host: a}\n    |          ^ write - before it"},
 		"no targets":                {"listenAddr: 127.0.0.1:3500", `missing key "targets"`},
 		"no name":                   {"targets: [{host: a}]", `missing key "name"`},
 		"a name twice":              {"targets: [{name: a, host: a}, {name: a, host: b}]", `"a" is also the name of targets[0]`},
