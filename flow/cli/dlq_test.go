@@ -281,3 +281,13 @@ errorHandling: {deadLetter: {type: file, config: {path: "`+path+`"}}}
 	}
 	call(t, "dlq", "show", "--flow", flow("data.n > 5"), "1").wants(t, 0, "today      no sink would take it\n", "")
 }
+
+func TestDlqShow_evaluatesTheExpressionsOfTheSink(t *testing.T) {
+	letters := someLetters()[:2]
+	letters[1].Message.Value = []byte(`{"n":1,"tenant":"acme"}`)
+	withoutLetters := withFile(t, letters...)
+	path := filepath.Join(filepath.Dir(withoutLetters), "dead.jsonl")
+	file := write(t, t.TempDir(), "orders.yaml", addsHeaders+fmt.Sprintf("errorHandling: {deadLetter: {type: file, config: {path: %s}}}\n", path))
+	call(t, "dlq", "show", "--flow", file, "1").wants(t, 0, "today      it would fail again: TRANSFORM_FAILED: compute header X-Tenant", "")
+	call(t, "dlq", "show", "--flow", file, "2").wants(t, 0, "\n           with the header X-Tenant: acme\n           with the header X-Num: 1\n", "")
+}

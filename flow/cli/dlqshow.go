@@ -18,6 +18,7 @@ import (
 	"github.com/lsm/fiso/common/terminal"
 	"github.com/lsm/fiso/delivery"
 	"github.com/lsm/fiso/delivery/deadletter"
+	"github.com/lsm/fiso/delivery/fault"
 	"github.com/lsm/fiso/flow/plan"
 )
 
@@ -54,7 +55,7 @@ type shownHeader struct {
 type replayResult struct {
 	Verdict string          `json:"verdict"` // passes, filtered, unrouted or fails
 	Event   json.RawMessage `json:"event,omitempty"`
-	Events  []sentEvent     `json:"events,omitempty"` // of a flow with split or several sinks
+	Events  []sentEvent     `json:"events,omitempty"` // see plan.Plan.SendsEventAlone
 	Code    string          `json:"code,omitempty"`
 	Message string          `json:"message,omitempty"`
 }
@@ -146,9 +147,7 @@ func (a *app) show(ctx context.Context, flow *plan.Plan, s plan.StoredLetter) sh
 		shown.Original["partition"], shown.Original["offset"] = l.Message.Position.Partition, l.Message.Position.Offset
 	}
 	shown.Key, shown.Value = contentOf(l.Message.Key), contentOf(l.Message.Value)
-	for _, h := range l.Message.Headers {
-		shown.Headers = append(shown.Headers, shownHeader{h.Key, contentOf(h.Value)})
-	}
+	shown.Headers = append(shown.Headers, shownHeaders(l.Message.Headers)...)
 	shown.Now = a.replay(ctx, flow, l)
 	return shown
 }
@@ -156,7 +155,7 @@ func (a *app) show(ctx context.Context, flow *plan.Plan, s plan.StoredLetter) sh
 // replay processes the record with the current flow.
 func (a *app) replay(ctx context.Context, flow *plan.Plan, l *deadletter.Letter) replayResult {
 	m := l.Message
-	if !flow.AtMostOneDelivery() { // put back, it would go to the sink that failed alone
+	if !flow.SendsEventAlone() { // put back, it would go to the sink that failed alone
 		m = &connector.Message{Key: m.Key, Value: m.Value, Time: m.Time, Position: m.Position, ID: m.ID}
 		m.Headers = append(deadletter.Headers(l), connector.Header{Key: deadletter.HeaderReplays, Value: []byte("1")})
 	}
@@ -171,14 +170,30 @@ func (a *app) replay(ctx context.Context, flow *plan.Plan, l *deadletter.Letter)
 		return replayResult{Verdict: "filtered"}
 	}
 	now := replayResult{Verdict: "passes"}
-	if !flow.AtMostOneDelivery() {
-		now.Events = sentEvents(all)
+	if err := firstFailure(all); err != nil {
+		now = replayResult{Verdict: "fails", Code: string(fault.CodeOf(err)), Message: err.Error()}
+	}
+	if !flow.SendsEventAlone() {
+		if len(all) > 1 || all[0].Err == nil {
+			now.Events = sentEvents(all)
+		}
+		return now
+	}
+	if all[0].Err != nil {
 		return now
 	}
 	if shown, err := all[0].Event.AppendJSON(nil); err == nil {
 		now.Event = shown // otherwise the sink takes bytes that are not JSON
 	}
 	return now
+}
+
+func shownHeaders(headers []connector.Header) []shownHeader {
+	var all []shownHeader
+	for _, h := range headers {
+		all = append(all, shownHeader{h.Key, contentOf(h.Value)})
+	}
+	return all
 }
 
 func contentOf(b []byte) *content {
@@ -208,9 +223,7 @@ func indent(text string, spaces int) string {
 }
 
 func (a *app) printLetter(l shownLetter) {
-	row := func(name, format string, args ...any) {
-		a.Printf("%-10s %s\n", name, terminal.Line(fmt.Sprintf(format, args...)))
-	}
+	row := a.printRow
 	row("place", "%s", l.Place)
 	if l.Fault != "" {
 		row("damaged", "%s", strings.ReplaceAll(l.Fault, "\n", "; "))
@@ -236,14 +249,37 @@ func (a *app) printLetter(l shownLetter) {
 		if l.Now.Event != nil {
 			row("today", "it would be sent: %s", l.Now.Event)
 		}
-		for _, e := range l.Now.Events {
-			row("today", "it would be sent to %s: %s", e.Sink, cmp.Or(string(e.Event), e.Message))
-		}
+		a.printSent(l.Now.Events)
 	case "filtered":
 		row("today", "the filter would leave it out")
 	case "unrouted":
 		row("today", "no sink would take it")
 	case "fails":
-		row("today", "it would fail again: %s: %s", l.Now.Code, l.Now.Message)
+		if len(l.Now.Events) == 0 {
+			row("today", "it would fail again: %s: %s", l.Now.Code, l.Now.Message)
+		}
+		a.printSent(l.Now.Events)
+	}
+}
+
+// printRow prints a row of dlq show.
+func (a *app) printRow(name, format string, args ...any) {
+	a.Printf("%-10s %s\n", name, terminal.Line(fmt.Sprintf(format, args...)))
+}
+
+// printSent prints what each of several sinks would get.
+func (a *app) printSent(all []sentEvent) {
+	for _, e := range all {
+		if e.Code != "" {
+			a.printRow("today", "it would fail again at %s: %s: %s", e.Sink, e.Code, e.Message)
+			continue
+		}
+		a.printRow("today", "it would be sent to %s: %s", e.Sink, cmp.Or(string(e.Event), e.Message))
+		if e.Key != nil {
+			a.printRow("", "with the key %s", e.Key)
+		}
+		for _, h := range e.Headers {
+			a.printRow("", "with the header %s: %s", h.Name, h.Value)
+		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"net"
 	"time"
 
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
 	fisohttp "github.com/lsm/fiso/connectors/http"
 	"github.com/lsm/fiso/delivery"
@@ -57,7 +59,18 @@ type sink interface {
 	// compile compiles the expressions of the config. key is the path of the sink in the flow
 	// file.
 	compile(key string, f *spec.Flow) error
+	// expressions returns the expressions of the config, by key.
+	expressions() config.Fields
+	// additions evaluates the expressions on an event that is not sent, as the sink does before it
+	// sends one.
+	additions(ctx context.Context, e *cloudevent.Event) (additions, error)
 	build(env Env) (connector.Sink, error)
+}
+
+// additions are what a sink sends in addition to an event.
+type additions struct {
+	key     []byte // of a record; nil: none
+	headers []connector.Header
 }
 
 // deadLetters is the decoded config of a place for dead letters.

@@ -1,8 +1,11 @@
 package plan
 
 import (
+	"context"
 	"time"
 
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/delivery"
 	"github.com/lsm/fiso/flow/spec"
@@ -19,7 +22,12 @@ type stdoutSink struct {
 func (c *stdoutSink) describe() string                 { return "a line of JSON on standard output for each event" }
 func (c *stdoutSink) wantBatches()                     {}
 func (c *stdoutSink) writesJSON() bool                 { return true }
+func (c *stdoutSink) expressions() config.Fields       { return nil }
 func (c *stdoutSink) compile(string, *spec.Flow) error { return nil }
+
+func (c *stdoutSink) additions(context.Context, *cloudevent.Event) (additions, error) {
+	return additions{}, nil
+}
 
 // One write per event costs more than the rest of the sink. A user at a terminal does not notice
 // the wait.
