@@ -189,7 +189,7 @@ func TestDlq_goesOnPastABatchThatItCannotUnpack(t *testing.T) {
 	const why = "partition 0 cannot be read: its batch at offsets 1 to 1 takes more memory than maxBatchBytes, 1MiB, allows; raise it to read them"
 	r := call(t, "dlq", "list", "--flow", file)
 	r.wants(t, 0, fmt.Sprintf("orders: %d dead letters in Kafka topic fiso-dlq-orders", len(letters)), "")
-	r.wants(t, 0, "1      UNREAD            -                     0:1      ", "")
+	r.wants(t, 0, "1      UNREAD            -     -                     0:1      ", "")
 	r.wants(t, 0, why, "")
 	r.wants(t, 0, "TRANSFORM_FAILED", "")
 	call(t, "dlq", "show", "--flow", file, "0:2").wants(t, 0, "from       orders, partition 2, offset 3", "")
@@ -290,4 +290,59 @@ func TestDlqShow_evaluatesTheExpressionsOfTheSink(t *testing.T) {
 	file := write(t, t.TempDir(), "orders.yaml", addsHeaders+fmt.Sprintf("errorHandling: {deadLetter: {type: file, config: {path: %s}}}\n", path))
 	call(t, "dlq", "show", "--flow", file, "1").wants(t, 0, "today      it would fail again: TRANSFORM_FAILED: compute header X-Tenant", "")
 	call(t, "dlq", "show", "--flow", file, "2").wants(t, 0, "\n           with the header X-Tenant: acme\n           with the header X-Num: 1\n", "")
+}
+
+// withTwoFiles writes a flow whose sink big has a dead letter file of its own, and letters to both.
+func withTwoFiles(t *testing.T, ofFlow, ofBig []*deadletter.Letter) (flow, dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	for name, letters := range map[string][]*deadletter.Letter{"all.jsonl": ofFlow, "big.jsonl": ofBig} {
+		f, err := deadletter.OpenFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range letters {
+			if err := f.Write(t.Context(), l); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := f.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return write(t, dir, "orders.yaml", fmt.Sprintf(`name: orders
+source: {type: http, config: {listen: 127.0.0.1:1}}
+transform: {split: data.lines, fields: {sku: data.sku, n: data.n}}
+sinks:
+- {name: first, when: data.n > 5, type: stdout}
+- {name: big, type: http, config: {url: 'http://a/', eventHeaders: {X-Sku: data.sku}}, errorHandling: {deadLetter: {type: file, config: {path: %[1]s/big.jsonl}}}}
+errorHandling: {deadLetter: {type: file, config: {path: %[1]s/all.jsonl}}}
+`, dir)), dir
+}
+
+// A newcomer's list named two letters "1", of which show opened only the first.
+func TestDlq_namesTheFileOrTopicOfEachPlace(t *testing.T) {
+	letters := someLetters()
+	for _, l := range letters[1:3] {
+		l.Sink = "big"
+	}
+	letters[0].Sink = ""
+	file, dir := withTwoFiles(t, letters[:1], letters[1:3])
+	all, big := dir+"/all.jsonl", dir+"/big.jsonl"
+	r := call(t, "dlq", "list", "--flow", file)
+	r.wants(t, 0, "  "+big+":1  422\n", "")
+	r.wants(t, 0, "SINK_REJECTED     big   ", "")
+	r.wants(t, 0, "TRANSFORM_FAILED  -     ", "")
+	r.wants(t, 0, "show one: fiso-flow dlq show --flow "+file+" "+big+":1\n", "")
+	j := decode[struct{ Groups []group }](t, call(t, "dlq", "list", "--flow", file, "-o", "json"))
+	if len(j.Groups) != 2 || j.Groups[0].Sink != "big" || j.Groups[0].Place != big || j.Groups[1].Sink != "" || j.Groups[1].Place != all {
+		t.Errorf("as JSON: %+v", j)
+	}
+	call(t, "dlq", "show", "--flow", file, all+":1").wants(t, 0, "place      "+all+":1\ncode       TRANSFORM_FAILED\n", "")
+	call(t, "dlq", "show", "--flow", file, big+":1").wants(t, 0, "place      "+big+":1\ncode       SINK_REJECTED\n", "")
+	call(t, "dlq", "show", "--flow", file, "2").wants(t, 0, "place      "+big+":2\n", "")
+	call(t, "dlq", "show", "--flow", file, "1").wants(t, 1, "", "1 is in several places: write "+all+":1 or "+big+":1")
+	call(t, "dlq", "show", "--flow", file, big+":3").wants(t, 1, "", "no dead letter at "+big+":3 of file ")
+	only := withFile(t, letters[0])
+	call(t, "dlq", "show", "--flow", only, filepath.Dir(only)+"/dead.jsonl:1").wants(t, 0, "place      1\n", "")
 }

@@ -72,8 +72,10 @@ func (a *app) dlqShowCommand() *cobra.Command {
 		Short: "Show one dead letter, and what the flow would do with it today",
 		Long: `Shows one dead letter: the record as it came, why it failed, and what the flow
 would do with it today. It sends nothing. PLACE is what dlq list prints under
-EXAMPLE: partition:offset in a topic, or the line number in a file.`,
+EXAMPLE: partition:offset in a topic, or the line number in a file. Where the flow
+has dead letters in several places, the topic or file goes before it.`,
 		Example: `  fiso-flow dlq show --flow order-events.yaml 0:17
+  fiso-flow dlq show --flow order-events.yaml fiso-dlq-order-events:0:17
   fiso-flow dlq show --flow order-events.yaml -o json 0:17`,
 		Args: command.Args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -100,39 +102,52 @@ EXAMPLE: partition:offset in a topic, or the line number in a file.`,
 	return c
 }
 
+// findLetter returns the letter at a place. Without the topic or file, the place must be in only one
+// of those of the flow.
 func findLetter(ctx context.Context, flow *plan.Plan, place string) (plan.StoredLetter, error) {
-	var found plan.StoredLetter
+	var found []plan.StoredLetter
+	names := flow.DeadLetterPlaces()
 	err := flow.ReadDeadLetters(ctx, time.Time{}, func(s plan.StoredLetter) error {
-		switch {
-		case s.Unread > 0 && isUnreadablePlace(place, s):
-			return s.Err
-		case s.Place == place:
-			found = s
+		at, named := strings.CutPrefix(place, s.In+":")
+		isThere := at == s.At || s.Unread > 0 && isUnreadablePlace(at, s)
+		if !isThere {
+			return nil
+		}
+		found = append(found, s)
+		if named || len(names) == 1 {
 			return errFound
 		}
 		return nil
 	})
 	switch {
-	case errors.Is(err, errFound):
-		return found, nil
-	case err != nil:
-		return found, err
+	case err != nil && !errors.Is(err, errFound):
+		return plan.StoredLetter{}, err
+	case len(found) == 0:
+		return plan.StoredLetter{}, fmt.Errorf("no dead letter at %s of %s: see 'fiso-flow dlq list' for the places there are", place, flow.DeadLetters())
+	case len(found) > 1:
+		var all []string
+		for _, s := range found {
+			all = append(all, s.In+":"+place)
+		}
+		return plan.StoredLetter{}, fmt.Errorf("%s is in several places: write %s", place, strings.Join(all, " or "))
+	case found[0].Unread > 0:
+		return plan.StoredLetter{}, found[0].Err
 	}
-	return found, fmt.Errorf("no dead letter at %s of %s: see 'fiso-flow dlq list' for the places there are", place, flow.DeadLetters())
+	return found[0], nil
 }
 
-// isUnreadablePlace reports whether place is in the range of records that could not be read.
-func isUnreadablePlace(place string, s plan.StoredLetter) bool {
+// isUnreadablePlace reports whether a position is in the range of records that could not be read.
+func isUnreadablePlace(at string, s plan.StoredLetter) bool {
 	var partition, offset, inPartition, from int
-	if _, err := fmt.Sscanf(place, "%d:%d", &partition, &offset); err != nil {
+	if _, err := fmt.Sscanf(at, "%d:%d", &partition, &offset); err != nil {
 		return false
 	}
-	_, err := fmt.Sscanf(s.Place, "%d:%d", &inPartition, &from)
+	_, err := fmt.Sscanf(s.At, "%d:%d", &inPartition, &from)
 	return err == nil && partition == inPartition && offset >= from && offset < from+s.Unread
 }
 
 func (a *app) show(ctx context.Context, flow *plan.Plan, s plan.StoredLetter) shownLetter {
-	shown := shownLetter{Place: s.Place, Headers: []shownHeader{}}
+	shown := shownLetter{Place: placeOf(s, len(flow.DeadLetterPlaces()) > 1), Headers: []shownHeader{}}
 	if s.Err != nil {
 		shown.Fault = s.Err.Error()
 	}

@@ -82,7 +82,11 @@ type deadLetters interface {
 	build(env Env) (deadletter.Writer, error)
 	// check connects to the place and writes nothing to it.
 	check(ctx context.Context) []connector.Step
-	// read calls fn with each stored dead letter: see Plan.ReadDeadLetters.
+	// name names the place for the user: the topic or the path of the file.
+	name() string
+	// servers are the brokers of a topic; nil for a file.
+	servers() []string
+	// read calls fn with each stored dead letter, with its In empty: see Plan.ReadDeadLetters.
 	read(ctx context.Context, since time.Time, fn func(StoredLetter) error) error
 }
 

@@ -178,3 +178,18 @@ func TestProcess_givesEachEventToItsSinks(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestDeadLetterPlaces_areTheTopicsAndFilesWithDifferentNames(t *testing.T) {
+	of := func(a, b string) string {
+		return "name: a\n" + kafkaIn + "sinks: [{name: x, type: stdout, errorHandling: {deadLetter: " + a + "}}, {name: y, type: stdout, errorHandling: {deadLetter: " + b + "}}]\nrouting: all\n"
+	}
+	for want, text := range map[string][2]string{
+		"fiso-dlq-a /x t":        {"{type: file, config: {path: /x}}", "{type: kafka, config: {brokers: c, topic: t}}"},
+		"fiso-dlq-a t@c t@d:1,e": {"{type: kafka, config: {brokers: c, topic: t}}", "{type: kafka, config: {brokers: 'd:1,e', topic: t}}"},
+		"fiso-dlq-a t":           {"{type: kafka, config: {brokers: c, topic: t}}", "{type: kafka, config: {brokers: c, topic: t, maxBatchBytes: 1MiB}}"},
+	} {
+		if got := strings.Join(parsed(t, of(text[0], text[1])).DeadLetterPlaces(), " "); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
