@@ -346,3 +346,34 @@ func TestDlq_namesTheFileOrTopicOfEachPlace(t *testing.T) {
 	only := withFile(t, letters[0])
 	call(t, "dlq", "show", "--flow", only, filepath.Dir(only)+"/dead.jsonl:1").wants(t, 0, "place      1\n", "")
 }
+
+// A newcomer's letter of one part and one sink was shown with all parts and sinks of its record,
+// because the record came over HTTP and a put-back record is known by its offset.
+func TestDlqShow_showsThePartAndTheSinkThatFailed(t *testing.T) {
+	at := time.Now().UTC()
+	letter := func(part int, sink string) *deadletter.Letter {
+		return &deadletter.Letter{
+			Message: &connector.Message{Value: []byte(`{"lines":[{"sku":"a","n":9},{"sku":"b","n":7},{"sku":"c","n":1}]}`),
+				Position: connector.Position{Stream: "/orders"}},
+			Code: fault.SinkRejected, Reason: "422", FailedAt: at, Flow: "orders", Sink: sink, Part: part,
+		}
+	}
+	gone := letter(9, "big")
+	file, dir := withTwoFiles(t, []*deadletter.Letter{letter(0, "")}, []*deadletter.Letter{letter(2, "big"), gone, letter(2, "no more")})
+	r := call(t, "dlq", "show", "--flow", file, dir+"/big.jsonl:1")
+	r.wants(t, 0, "sink       big\npart       1: the event whose id ends with #1\n", "")
+	r.wants(t, 0, "today      it would be sent to big: {", "")
+	r.wants(t, 0, "with the header X-Sku: b\n", "")
+	if strings.Count(r.out, "it would be sent") != 1 || strings.Contains(r.out, `"sku":"a","n"`+":9}}") {
+		t.Errorf("other parts or sinks are shown:\n%s", r.out)
+	}
+	j := decode[shownLetter](t, call(t, "dlq", "show", "--flow", file, dir+"/big.jsonl:1", "-o", "json"))
+	if j.Sink != "big" || j.Part == nil || *j.Part != 1 || len(j.Now.Events) != 1 || j.Now.Events[0].Sink != "big" {
+		t.Errorf("as JSON: %+v", j)
+	}
+	call(t, "dlq", "show", "--flow", file, dir+"/big.jsonl:2").wants(t, 0, "today      no sink would take it", "")
+	call(t, "dlq", "show", "--flow", file, dir+"/big.jsonl:3").wants(t, 0, "today      it would be sent to first: {", "")
+	if r := call(t, "dlq", "show", "--flow", file, dir+"/all.jsonl:1"); strings.Count(r.out, "it would be sent") != 3 || strings.Contains(r.out, "part  ") {
+		t.Errorf("a letter of no sink goes to all:\n%s", r.out)
+	}
+}

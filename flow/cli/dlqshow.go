@@ -29,6 +29,7 @@ type shownLetter struct {
 	Message  string         `json:"message"`
 	Flow     string         `json:"flow"`
 	Sink     string         `json:"sink,omitempty"`
+	Part     *int           `json:"part,omitempty"` // number of the event, from 0, if the message became several
 	FailedAt time.Time      `json:"failedAt"`
 	Retries  int            `json:"retries"`
 	Replays  int            `json:"replays"`
@@ -71,7 +72,8 @@ func (a *app) dlqShowCommand() *cobra.Command {
 		Use:   "show --flow FILE PLACE",
 		Short: "Show one dead letter, and what the flow would do with it today",
 		Long: `Shows one dead letter: the record as it came, why it failed, and what the flow
-would do with it today. It sends nothing. PLACE is what dlq list prints under
+would do with it today: if a sink failed, with that sink alone, and with the part of
+the record that failed. It sends nothing. PLACE is what dlq list prints under
 EXAMPLE: partition:offset in a topic, or the line number in a file. Where the flow
 has dead letters in several places, the topic or file goes before it.`,
 		Example: `  fiso-flow dlq show --flow order-events.yaml 0:17
@@ -156,6 +158,9 @@ func (a *app) show(ctx context.Context, flow *plan.Plan, s plan.StoredLetter) sh
 		return shown
 	}
 	shown.Code, shown.Message, shown.Flow, shown.Sink = string(l.Code), l.Reason, l.Flow, l.Sink
+	if part := l.Part - 1; part >= 0 {
+		shown.Part = &part
+	}
 	shown.FailedAt, shown.Retries, shown.Replays = l.FailedAt, l.Retries, l.Replays
 	shown.Original = map[string]any{"topic": l.Message.Position.Stream}
 	if l.Message.Position.Known() {
@@ -169,12 +174,7 @@ func (a *app) show(ctx context.Context, flow *plan.Plan, s plan.StoredLetter) sh
 
 // replay processes the record with the current flow.
 func (a *app) replay(ctx context.Context, flow *plan.Plan, l *deadletter.Letter) replayResult {
-	m := l.Message
-	if !flow.SendsEventAlone() { // put back, it would go to the sink that failed alone
-		m = &connector.Message{Key: m.Key, Value: m.Value, Time: m.Time, Position: m.Position, ID: m.ID}
-		m.Headers = append(deadletter.Headers(l), connector.Header{Key: deadletter.HeaderReplays, Value: []byte("1")})
-	}
-	all, err := flow.Process(ctx, m)
+	all, err := flow.Replay(ctx, l)
 	switch {
 	case errors.Is(err, delivery.ErrUnrouted):
 		return replayResult{Verdict: "unrouted"}
@@ -247,6 +247,9 @@ func (a *app) printLetter(l shownLetter) {
 	row("message", "%s", l.Message)
 	if l.Sink != "" {
 		row("sink", "%s", l.Sink)
+	}
+	if l.Part != nil {
+		row("part", "%d: the event whose id ends with #%d", *l.Part, *l.Part)
 	}
 	row("failed at", "%s, after %d retries, in flow %s", l.FailedAt.Format(time.RFC3339), l.Retries, l.Flow)
 	if partition, ok := l.Original["partition"]; ok {

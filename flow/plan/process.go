@@ -7,6 +7,7 @@ import (
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/delivery"
+	"github.com/lsm/fiso/delivery/deadletter"
 	"github.com/lsm/fiso/delivery/fault"
 )
 
@@ -23,6 +24,17 @@ type Delivery struct {
 // message, for commands: see transform.Transformer.Transform. It sends nothing.
 func (p *Plan) Process(ctx context.Context, m *connector.Message) ([]Delivery, error) {
 	return p.deliveries(ctx, func() ([]delivery.Routed, error) { return p.process.Transform(ctx, m, nil) })
+}
+
+// Replay is Process for the message of a dead letter. If a sink of this flow failed, only that sink
+// gets only the part that failed.
+func (p *Plan) Replay(ctx context.Context, l *deadletter.Letter) ([]Delivery, error) {
+	if l.Sink == "" || l.Flow != p.Name() {
+		return p.Process(ctx, l.Message)
+	}
+	return p.deliveries(ctx, func() ([]delivery.Routed, error) {
+		return p.process.Replay(ctx, l.Message, deadletter.Replay{Sink: l.Sink, Part: l.Part}, nil)
+	})
 }
 
 func (p *Plan) deliveries(ctx context.Context, transform func() ([]delivery.Routed, error)) (all []Delivery, err error) {
