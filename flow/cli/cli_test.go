@@ -412,3 +412,38 @@ routing: all
 		t.Errorf("%+v", list)
 	}
 }
+
+// A newcomer's explanation left out split, eventHeaders and what a sink does differently.
+func TestValidate_explainsWhatASinkDoesDifferently(t *testing.T) {
+	file := write(t, t.TempDir(), "orders.yaml", `name: orders
+source: {type: http, config: {listen: 127.0.0.1:18081, path: /orders}}
+transform: {split: data.lines, fields: {sku: data.sku}}
+cloudevents: {type: '"order.line"', extensions: {tenant: parent.tenant}}
+sinks:
+- {name: big, when: data.sku != "", type: http, config: {url: 'http://a/big', eventHeaders: {X-Tenant: data.order, X-Sku: data.sku}}, errorHandling: {maxRetries: 2, backoff: constant, initialInterval: 100ms, jitter: 0, outage: count, deadLetter: {type: file, config: {path: /big}}}}
+- {name: rest, type: kafka, config: {brokers: b, topic: t, key: data.sku}}
+errorHandling: {maxRetries: 30, backoff: constant, jitter: 0, deadLetter: {type: file, config: {path: /all}}, outage: hold}
+`)
+	r := call(t, "validate", "--explain", file)
+	for _, says := range []string{
+		"  split         data.lines: each element becomes an event\n", "  attributes    type: \"order.line\"\n                extensions.tenant: parent.tenant\n",
+		`                - big: if data.sku != "", http: POST http://a/big, CloudEvents in structured mode
+                  eventHeaders.X-Tenant: data.order
+                  eventHeaders.X-Sku: data.sku
+                  retries: 2, after 100ms, 100ms; together 200ms
+                  outage: count: every failure uses up a retry, also while the sink is away
+                  dead letters: file /big
+                - rest: `,
+		"                  key: data.sku\n",
+		"these 20 together 4s, and so on (not sink big: see above)\n", "  dead letters  file /all (not sink big: see above)\n", "  exhausted     dlq: an event whose retries are used up becomes a dead letter\n",
+	} {
+		r.wants(t, 0, says, "")
+	}
+	j := decode[struct{ Flows []validFlow }](t, call(t, "validate", "--explain", "-o", "json", file)).Flows[0].Explanation
+	if j.Split != "data.lines" || len(j.Sinks) != 2 || j.Sinks[0].MaxRetries != 2 || j.MaxRetries != 30 || j.Sinks[0].DeadLetters != "file /big" ||
+		len(j.Sinks[0].Expressions) != 2 || j.Sinks[0].Expressions[0] != (plan.Expression{Key: "eventHeaders.X-Tenant", CEL: "data.order"}) || len(j.Attributes) != 2 {
+		t.Errorf("as JSON: %+v", j)
+	}
+	one := write(t, t.TempDir(), "orders.yaml", addsHeaders)
+	call(t, "validate", "--explain", one).wants(t, 0, "structured mode\n                eventHeaders.X-Tenant: data.tenant\n                eventHeaders.X-Num: data.n\n", "")
+}
