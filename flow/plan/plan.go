@@ -125,7 +125,7 @@ func (p *Plan) expressions(c *checker) {
 func (p *Plan) fingerprints() {
 	f := p.Flow
 	var excluded []string
-	if r, ok := p.source.(reader); ok {
+	if r, ok := p.source.(patternReader); ok {
 		excluded = r.excluded()
 	}
 	p.sourceKey = fingerprint(fieldsWithReload(f, "restart"), p.source, excluded)
