@@ -103,6 +103,8 @@ func TestMain_saysUsageErrorsWithCodeTwo(t *testing.T) {
 	}{
 		"unknown command":      {[]string{"nonsense"}, `unknown command "nonsense"`},
 		"misspelt command":     {[]string{"valdate"}, `unknown command "valdate"; did you mean "validate"?`},
+		"explain":              {[]string{"explain"}, `unknown command "explain"; did you mean: validate --explain`},
+		"explain a flow":       {[]string{"explain", "-x", file}, `did you mean: validate --explain`},
 		"unknown flag":         {[]string{"run", "--colour"}, "unknown flag: --colour"},
 		"unknown output":       {[]string{"version", "--output", "xml"}, `--output is "xml": write text or json`},
 		"too many arguments":   {[]string{"version", "now"}, `unknown command "now"`},
