@@ -144,7 +144,8 @@ func groupLetters(ctx context.Context, flow *plan.Plan, since time.Time) ([]*gro
 		if x.Count != y.Count {
 			return y.Count - x.Count
 		}
-		return cmp.Or(strings.Compare(x.Code, y.Code), strings.Compare(x.Message, y.Message), strings.Compare(x.Sink, y.Sink), strings.Compare(x.Place, y.Place))
+		return cmp.Or(strings.Compare(x.Code, y.Code), strings.Compare(x.Message, y.Message),
+			strings.Compare(x.Sink, y.Sink), strings.Compare(x.Place, y.Place))
 	})
 	return list, total, nil
 }
@@ -174,7 +175,8 @@ func (a *app) printGroups(flow *plan.Plan, groups []*group, total, limit int) {
 		if !g.Last.IsZero() {
 			last = g.Last.Format(time.RFC3339)
 		}
-		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\n", g.Count, terminal.Line(g.Code), terminal.Line(cmp.Or(g.Sink, "-")), last, g.Example, terminal.Line(g.Message))
+		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\n",
+			g.Count, terminal.Line(g.Code), terminal.Line(cmp.Or(g.Sink, "-")), last, terminal.Line(g.Example), terminal.Line(g.Message))
 	}
 	_ = t.Flush()
 	if len(shown) < len(groups) {

@@ -64,7 +64,8 @@ type expected struct {
 func (c *testCase) Validate() error {
 	var errs []error
 	want := 0
-	for _, set := range []bool{!c.Output.IsZero() || len(c.Event) > 0 || c.Sink != "" || len(c.EventHeaders) > 0 || c.RecordKey != "", len(c.Events) > 0, c.Filtered, c.Unrouted, c.Error != ""} {
+	one := !c.Output.IsZero() || len(c.Event) > 0 || c.Sink != "" || len(c.EventHeaders) > 0 || c.RecordKey != ""
+	for _, set := range []bool{one, len(c.Events) > 0, c.Filtered, c.Unrouted, c.Error != ""} {
 		if set {
 			want++
 		}

@@ -114,10 +114,12 @@ func (c *httpSource) conflict(p, other *Plan) *config.Error {
 	case c.Path == o.Path:
 		return fault("path", "the flow %s (%s) listens on %s with the path %s already; give this one a path of its own", other.Name(), other.File, o.Listen, o.Path)
 	case c.Listen != o.Listen:
-		return fault("listen", "the flow %s (%s) listens there already and writes the address as %s; write both alike, so that they share the port", other.Name(), other.File, o.Listen)
+		return fault("listen", "the flow %s (%s) listens there already and writes the address as %s; write both alike, so that they share the port",
+			other.Name(), other.File, o.Listen)
 	}
 	if key := c.ListenerDifference(&o.SourceConfig); key != "" {
-		return fault(key, "the flow %s (%s) listens on %s with a different %s; give both the same, or another address", other.Name(), other.File, o.Listen, key)
+		return fault(key, "the flow %s (%s) listens on %s with a different %s; give both the same, or another address",
+			other.Name(), other.File, o.Listen, key)
 	}
 	return nil
 }
