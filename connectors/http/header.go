@@ -1,11 +1,13 @@
 package http
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/common/connector"
 )
 
 // ownHeaders are set by the sink or belong to one hop of the connection. Changing them
@@ -79,6 +81,14 @@ func validToken(s string) bool {
 		}
 	}
 	return s != ""
+}
+
+// CheckHeaderValue returns a permanent error if a header cannot be sent with its value.
+func CheckHeaderValue(h connector.Header) error {
+	if validFieldValue(string(h.Value)) {
+		return nil
+	}
+	return connector.AsPermanent(fmt.Errorf("header %s: the value holds a line break or another control character", h.Key))
 }
 
 // validFieldValue reports whether s may be sent as a header value unchanged.

@@ -137,8 +137,8 @@ func (s *Sink) headersOf(ctx context.Context, e *cloudevent.Event) ([]connector.
 		return nil, fmt.Errorf("%s: %w", s.target.name, err)
 	}
 	for _, h := range headers {
-		if !validFieldValue(string(h.Value)) {
-			return nil, connector.AsPermanent(fmt.Errorf("%s: header %s: the value holds a line break or another control character", s.target.name, h.Key))
+		if err := CheckHeaderValue(h); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.target.name, err)
 		}
 	}
 	return headers, nil

@@ -8,7 +8,6 @@ import (
 
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/delivery"
-	"github.com/lsm/fiso/flow/spec"
 	"github.com/lsm/fiso/flow/stdout"
 )
 
@@ -21,7 +20,9 @@ var printer = struct {
 var printerConnector = connectorType{name: "printer", sink: func() sink { return new(printerSink) }}
 
 // printerSink is the config of the sink. It has no settings: they would be fields with tags.
-type printerSink struct{}
+type printerSink struct {
+	noExpressions `yaml:"-"` // another sink compiles them with transform.NewExpression
+}
 
 func (c *printerSink) describe() string { return "a line of JSON for each event" }
 
@@ -31,9 +32,6 @@ func (c *printerSink) batch() *delivery.Batch { return nil }
 
 // The data of an event must be valid JSON, because it becomes a part of the line.
 func (c *printerSink) writesJSON() bool { return true }
-
-// The config has no expressions. Another sink compiles them here, with transform.NewExpression.
-func (c *printerSink) compile(string, *spec.Flow) error { return nil }
 
 func (c *printerSink) build(env Env) (connector.Sink, error) { return printer.New(env.Stdout), nil }
 
