@@ -1,6 +1,7 @@
 package cel
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"unicode/utf8"
@@ -31,7 +32,15 @@ func (e *Env) Check(text config.Text, asText bool) (*ast.AST, config.Errors) {
 		return nil, c.faults
 	}
 	checked, issues := e.env.Compile(text.Value)
+	parsed := true
 	for _, err := range issues.Errors() {
+		if line, col, fault, hint := syntaxFault(err, text.Value); fault != "" {
+			if parsed { // the parser's next faults are often a result of the first
+				c.fault(line, col, fault, cmp.Or(hint, syntaxHint(fault, text.Value)))
+			}
+			parsed = false
+			continue
+		}
 		c.fault(err.Location.Line(), err.Location.Column()+1, reword(err.Message), e.hint(err.Message, text.Value, asText))
 	}
 	if len(c.faults) > 0 {

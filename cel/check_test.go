@@ -13,6 +13,7 @@ import (
 
 func TestCheck_saysWhatIsWrongAndWhatToDo(t *testing.T) {
 	const keyHint = "keys are texts, whole numbers, true or false: make it text with string(…)"
+	const endsEarly = endsTooEarly
 	literal := func(s string) string { return s + ` is read as CEL; a literal text needs quotes: '"` + s + `"'` }
 	for name, row := range map[string]struct {
 		source        string
@@ -22,7 +23,7 @@ func TestCheck_saysWhatIsWrongAndWhatToDo(t *testing.T) {
 	}{
 		"a text":               {"order.created", true, 1, 1, "undeclared reference to 'order'", literal("order.created")},
 		"a word":               {"orders", true, 1, 1, "undeclared reference to 'orders'", literal("orders")},
-		"a path":               {"/orders/eu", true, 1, 1, "Syntax error", literal("/orders/eu")},
+		"a path":               {"/orders/eu", true, 1, 1, "unexpected '/'", literal("/orders/eu")},
 		"a field":              {`{"a": order_id}`, false, 1, 7, "undeclared reference to 'order_id'", "did you mean data.order_id?"},
 		"a lone field":         {"order_id", false, 1, 1, "undeclared reference to 'order_id'", "did you mean data.order_id? " + literal("order_id")},
 		"a variable":           {"[dat.x]", false, 1, 2, "undeclared reference to 'dat'", "did you mean data?"},
@@ -33,7 +34,23 @@ func TestCheck_saysWhatIsWrongAndWhatToDo(t *testing.T) {
 		"types":                {`type + 1`, false, 1, 6, "found no matching overload for '_+_' applied to '(string, int)'", mixedTexts},
 		"an overload":          {`size(true)`, false, 1, 5, "found no matching overload for 'size' applied to '(bool)'", ""},
 		"a long literal":       {`data.id == 12345678901234567890123`, false, 1, 12, "invalid int literal", bigLiteralHint},
-		"no operand":           {"data + )", false, 1, 8, "Syntax error", ""},
+		"no operand":           {"data + )", false, 1, 8, "unexpected ')'", ""},
+		"no right side":        {"data.x >", false, 1, 9, endsEarly, ""},
+		"nothing after a line": {"data.x ==\n  1 &&\n", false, 2, 7, endsEarly, ""},
+		"no field":             {"data.", false, 1, 6, endsEarly, ""},
+		"a bracket open":       {"size(data.a", false, 1, 12, endsEarly + ": ')' is missing", ""},
+		"a list open":          {"[1, 2", false, 1, 6, endsEarly + ": ']' is missing", ""},
+		"a condition":          {"data.a ? 1", false, 1, 11, endsEarly + ": ':' is missing", ""},
+		"a text open":          {`data.a == "x && true`, false, 1, 11, `unexpected '"x && true'`, "close the quotes"},
+		"one equals sign":      {"data.a = 1", false, 1, 8, "unexpected '='", "compare with =="},
+		"one ampersand":        {"data.a & data.b", false, 1, 8, "unexpected '&'", "and is &&"},
+		"one bar":              {"data.a | data.b", false, 1, 8, "unexpected '|'", "or is ||"},
+		"another character":    {"data.a @ data.b", false, 1, 8, "unexpected '@'", ""},
+		"no colon":             {`{"a" 1}`, false, 1, 6, "':' is missing before '1'", ""},
+		"two dots":             {"data..a + 1", false, 1, 6, "unexpected '..'", ""},
+		"two values":           {"data.a b", false, 1, 8, "unexpected 'b' after the end of the expression", ""},
+		"a bracket too many":   {"(data.a))", false, 1, 9, "unexpected ')' after the end of the expression", ""},
+		"no comma":             {"[1 2]", false, 1, 4, "unexpected '2'", ""},
 		"nothing":              {" \n", false, 1, 1, "the expression is empty", ""},
 		"a key twice":          {`{"a": 1, "b": {"c": 1, "c": 2}}`, false, 1, 24, "the key c appears twice", "a key can have one value only"},
 		"a number twice":       {`{1: 1, 1u: 2}`, false, 1, 8, "the key 1 appears twice", "a key can have one value only"},
@@ -49,6 +66,9 @@ func TestCheck_saysWhatIsWrongAndWhatToDo(t *testing.T) {
 				t.Fatalf("%v, %v", checked, faults)
 			}
 			f := faults[0]
+			if len(faults) > 1 && strings.Contains(row.message, "ends too early") || strings.Contains(f.Message, "expecting") {
+				t.Errorf("got %v", faults)
+			}
 			if f.Code != config.CodeCEL || !strings.HasPrefix(f.Message, row.message) || f.Hint != row.hint {
 				t.Errorf("got %s %q\nhint %q, want\n     %q", f.Code, f.Message, f.Hint, row.hint)
 			}
@@ -62,8 +82,8 @@ func TestCheck_saysWhatIsWrongAndWhatToDo(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, faults = recordEnv(t).Check(decoded.K, row.asText)
-			if f := faults[0]; f.Pos.Line != row.line+1 || f.Pos.Column != row.col+2 {
-				t.Errorf("at %v, want line %d, column %d", f.Pos, row.line+1, row.col+2)
+			if f := faults[0]; f.Pos.Line != row.line+1 || f.Pos.Column != row.col+2 || !strings.HasPrefix(f.Message, "k: "+row.message[:10]) {
+				t.Errorf("%q at %v, want line %d, column %d, with the key", f.Message, f.Pos, row.line+1, row.col+2)
 			}
 		})
 	}

@@ -35,9 +35,6 @@ func (e *Env) hint(fault, text string, asText bool) string {
 		if strings.Contains(fault, "invalid int literal") || strings.Contains(fault, "invalid uint literal") {
 			return bigLiteralHint
 		}
-		if strings.HasPrefix(fault, "Syntax error") && literal.MatchString(text) {
-			return asLiteral(text)
-		}
 		return overloadHint(fault)
 	}
 	name := m[1]
@@ -68,6 +65,14 @@ func (e *Env) hint(fault, text string, asText bool) string {
 		return ""
 	}
 	return fmt.Sprintf("did you mean %s.%s?", e.config.Record, name)
+}
+
+// syntaxHint is the hint for a fault of the parser.
+func syntaxHint(fault, text string) string {
+	if text = strings.TrimSpace(text); literal.MatchString(text) && !strings.HasPrefix(fault, endsTooEarly) {
+		return asLiteral(text)
+	}
+	return ""
 }
 
 // asLiteral says how to write a text so that both YAML and CEL take it as a

@@ -61,7 +61,7 @@ func (w *cursor) advance(value []rune, offset int) position {
 	for _, r := range value[:offset] {
 		w.skip(r)
 	}
-	if offset < len(value) && (w.end() || w.style == doubleQuoted && w.continued()) {
+	if offset < len(value) && value[offset] != ' ' && value[offset] != '\n' && (w.end() || w.style == doubleQuoted && w.continued()) {
 		w.next()
 	}
 	return w.at

@@ -29,7 +29,7 @@ type service struct {
 	Account account           `yaml:"account" secret:"true"`
 	Headers map[string]string `yaml:"headers" secret:"true"`
 	Filter  config.Text       `yaml:"filter"`
-	Config  config.Raw        `yaml:"config"`
+	Config  config.Raw        `yaml:"config" settings:"true"`
 	Port    int               `yaml:"port"`
 	KeyFile string            `yaml:"keyFile" file:"true"`
 }
@@ -81,13 +81,13 @@ func TestErrors_showWhatIsNoSecretInAPartThatHoldsCredentials(t *testing.T) {
 		"account: true":              "f.yaml:1:10: account: expected a mapping, found true\n  1 | account: true\n    |          ^^^^ write its keys below, each on its own line",
 		"{name: [a], account: {key: data.id, size: 1MiB, wait: 5s, username: '${A}', retries: 2, type: basic}}": "f.yaml:1:8: name: expected text, found a list\n" +
 			"  1 | {name: [a], account: {key: data.id, size: 1MiB, wait: 5s, username: '${A}', retries: 2, type: basic}}\n    |        ^",
-		"account: {username: hunter2, username: x}": "f.yaml:1:30: key \"username\" is set twice\n  1 | account: {username: ***\n    |                        ^ it is already set on line 1",
+		"account: {username: hunter2, username: x}": "f.yaml:1:30: key \"username\" is set twice\n  1 | account: {username: ***\n    |                     ^^^ it is already set on line 1",
 		"keyFile: \"a\\nb\"":                        "f.yaml:1:10: keyFile: this is not the path of a file\n  1 | keyFile: ***\n    |          ^^^ put the text into a file, and write that file's path",
-		"token: a: b":                               "f.yaml:1:8: not valid YAML: mapping value is not allowed in this context\n  1 | token: ***\n    |        ^ a text with a colon and a blank in it needs quotes",
+		"token: a: b":                               "f.yaml:1:8: not valid YAML: mapping value is not allowed in this context\n  1 | token: ***\n    |        ^^^ a text with a colon and a blank in it needs quotes",
 		"name: @a":                                  "f.yaml:1:7: not valid YAML: '@' is a reserved character\n  1 | name: @a\n    |       ^ a text that begins with it needs quotes",
 		"name: 'a":                                  "f.yaml:1:7: not valid YAML: could not find end character of single-quoted text\n  1 | name: 'a\n    |       ^ close the quotes",
-		"other: 'a":                                 "f.yaml:1:8: not valid YAML: could not find end character of single-quoted text\n  1 | other: ***\n    |        ^ close the quotes",
-		"token: |secret":                            "f.yaml:1:8: not valid YAML: invalid header option: it\n  1 | token: ***\n    |        ^",
+		"other: 'a":                                 "f.yaml:1:8: not valid YAML: could not find end character of single-quoted text\n  1 | other: ***\n    |        ^^^ close the quotes",
+		"token: |secret":                            "f.yaml:1:8: not valid YAML: invalid header option: it\n  1 | token: ***\n    |        ^^^",
 	} {
 		var s service
 		if err := config.Decode("f.yaml", []byte(text+"\n"), &s); err == nil || err.Error() != want {

@@ -50,7 +50,8 @@ func (o *options) read(path string) (string, error) {
 
 // Decode reads a YAML file into the struct that v points to. It sets defaults, decodes, and
 // checks required keys, enums and Validate, innermost first. A nested struct that the file
-// leaves out is not checked. A key without a value counts as left out.
+// leaves out is not checked. A key without a value counts as left out, unless it is that of a
+// Text, which must not be empty.
 //
 // The error is nil or an Errors with every fault of the file, in order. It never shows a
 // secret. On error the value must not be used.

@@ -53,7 +53,7 @@ type everything struct {
 	Lv   volume           `yaml:"lv" default:"low"`
 	X    Text             `yaml:"x" default:"data.x"`
 	Fs   Fields           `yaml:"fs"`
-	R    Raw              `yaml:"r"`
+	R    Raw              `yaml:"r" settings:"true"`
 	Sec  Secret           `yaml:"sec"`
 	E    string           `yaml:"e" enum:"one|two" default:"one"`
 	EL   Strings          `yaml:"el" enum:"one|two"`
@@ -287,7 +287,7 @@ func TestValidate_faultsBecomePositions(t *testing.T) {
 		"f.yaml:5:3 BAD_VALUE endpoint.ports[7]: no such port",
 		"f.yaml:5:14 BAD_VALUE endpoint.ports[1]: one port is enough",
 		"f.yaml:6:1 BAD_VALUE plain: plain words",
-		"f.yaml:7:11 CEL unknown name",
+		"f.yaml:7:11 CEL plain.text: unknown name",
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -349,7 +349,7 @@ func TestJoin_sortsTheFaultsOfSeveralSteps(t *testing.T) {
 	for _, e := range faultsOf(err) {
 		got = append(got, e.Pos.String()+" "+e.Message)
 	}
-	if want := []string{" no place", " k: bad", "f.yaml:1:4 unknown name", `f.yaml:2:1 unknown key "nope"`}; !reflect.DeepEqual(got, want) {
+	if want := []string{" no place", " k: bad", "f.yaml:1:4 x: unknown name", `f.yaml:2:1 unknown key "nope"`}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q", got)
 	}
 	if err := Join(nil, nil); err != nil {

@@ -48,6 +48,7 @@ type Error struct {
 	Code    string // one of the Code constants
 
 	span          int      // number of characters to underline
+	masked        bool     // the fault is behind the end of Line, which ends with the mask
 	message, hint sentence // texts of Message and Hint before finishErrors
 	parsed        bool     // found by the parser, which knows no keys
 }
@@ -66,10 +67,17 @@ func (e *Error) Error() string {
 		return b.String()
 	}
 	line, column := window([]rune(e.Line), e.Pos.Column)
+	if e.masked {
+		line, column = window([]rune(e.Line), len([]rune(e.Line))-len(Mask)+1)
+	}
+	span := e.span
+	if e.masked {
+		span = len(Mask)
+	}
 	number := fmt.Sprint(e.Pos.Line)
 	fmt.Fprintf(&b, "\n  %s | %s", number, printable(string(line)))
 	fmt.Fprintf(&b, "\n  %s | %s", strings.Repeat(" ", len(number)), padding(line, column-1))
-	b.WriteString(strings.Repeat("^", max(1, min(e.span, len(line)-column+1))))
+	b.WriteString(strings.Repeat("^", max(1, min(span, len(line)-column+1))))
 	if e.Hint != "" {
 		b.WriteString(" " + printable(e.Hint))
 	}

@@ -164,7 +164,7 @@ f.yaml:1:5: fs: expected a mapping of names to expressions, found a list
   1 | fs: [a]
     |     ^`},
 		{"field without code", "fs:\n  a:\n", `
-f.yaml:2:3: fs.a: expected an expression, found the text "a"
+f.yaml:2:3: fs.a: the expression is empty
   2 |   a:
     |   ^ write null where null is meant`},
 		{"a type no file can set", "ch: 1\n", `
@@ -206,11 +206,11 @@ f.yaml:1:1: keys written with ? are not supported
 		{"merge of text", "in: {<<: x, name: n}\n", `
 f.yaml:1:10: << merges mappings, found a hidden value
   1 | in: {<<: ***
-    |          ^`},
+    |          ^^^`},
 		{"merge of a list of text", "in: {<<: [x], name: n}\n", `
 f.yaml:1:11: << merges mappings, found a hidden value
   1 | in: {<<: [***
-    |           ^`},
+    |           ^^^`},
 		{"a mapping as key", "any: &a [x]\nm: {*a : b}\n", `
 f.yaml:2:5: a key must be text, found a list
   2 | m: {*a : b}

@@ -16,6 +16,7 @@ type field struct {
 	file     bool
 	secret   bool // a part with credentials, see conceal.go
 	open     bool // in such a part, but shown
+	settings bool // a Raw with the settings of a connector: an unknown key may belong there
 	blanks   bool // blanks around the text are kept
 }
 
@@ -43,6 +44,7 @@ func fields(t reflect.Type) []field {
 			file:     f.Tag.Get("file") == "true",
 			secret:   f.Tag.Get("secret") == "true",
 			open:     f.Tag.Get("secret") == "false",
+			settings: f.Tag.Get("settings") == "true",
 			blanks:   f.Tag.Get("blanks") == "keep",
 		}
 		if e := f.Tag.Get("enum"); e != "" {

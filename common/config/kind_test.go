@@ -101,10 +101,10 @@ func TestDecode_readsTextsWithColonsInListsInsideOfMappings(t *testing.T) {
 // U11: a comma ends a text inside { }, and the text after it is not a key.
 func TestDecode_saysThatACommaEndsAText(t *testing.T) {
 	for text, want := range map[string]string{
-		"{topic: abc,rest}": "f.yaml:1:13: topic: a comma ends a text inside of { }\n  1 | {topic: abc,***\n    |             ^ put the text in quotes, or a list in [ ]",
-		"{topic: abc, re}":  "f.yaml:1:14: topic: a comma ends a text inside of { }\n  1 | {topic: abc, ***\n    |              ^ put the text in quotes, or a list in [ ]",
+		"{topic: abc,rest}": "f.yaml:1:13: topic: a comma ends a text inside of { }\n  1 | {topic: abc,***\n    |             ^^^ put the text in quotes, or a list in [ ]",
+		"{topic: abc, re}":  "f.yaml:1:14: topic: a comma ends a text inside of { }\n  1 | {topic: abc, ***\n    |              ^^^ put the text in quotes, or a list in [ ]",
 		"{brokers: a:1,b:2}": "f.yaml:1:15: brokers: a comma ends a text inside of { }\n  1 | {brokers: a:1,***\n" +
-			"    |               ^ put the text in quotes, or a list in [ ]; before another key, put a blank behind the comma",
+			"    |               ^^^ put the text in quotes, or a list in [ ]; before another key, put a blank behind the comma",
 		"{topic: a,topik: b}": "f.yaml:1:11: unknown key \"topik\"\n  1 | {topic: a,topik: b}\n    |           ^^^^^ did you mean \"topic\"?",
 		"{\"topic\": \"a\",\"zebra\": 1}": "f.yaml:1:15: unknown key \"zebra\"\n  1 | {\"topic\": \"a\",\"zebra\": ***\n" +
 			"    |               ^^^^^^^ known keys: brokers, codes, items, names, numbers, prefix, secrets, texts, topic",
@@ -121,7 +121,7 @@ func TestDecode_saysThatACommaEndsAText(t *testing.T) {
 		"headers: {X-A: abc,X-B: c}":       "put the text in quotes, or a list in [ ]; before another key, put a blank behind the comma",
 	} {
 		err := Decode("f.yaml", []byte(text), &m)
-		want := "f.yaml:1:20: headers.X-A: a comma ends a text inside of { }\n  1 | headers: {X-A: ***\n    |                   ^ " + hint
+		want := "f.yaml:1:20: headers.X-A: a comma ends a text inside of { }\n  1 | headers: {X-A: ***\n    |                ^^^ " + hint
 		if err == nil || err.Error() != want {
 			t.Errorf("got\n%v\nwant\n%s", err, want)
 		}

@@ -101,7 +101,7 @@ func schemaOf(t reflect.Type, around []reflect.Type) object {
 }
 
 func schemaOfSpecial(t reflect.Type) object {
-	code := object{"type": []string{"string", "number", "boolean"}}
+	code := object{"type": []string{"string", "number", "boolean"}, "pattern": `\S`}
 	switch t {
 	case secretType:
 		return object{"anyOf": []any{object{"type": "string"}, secretRefSchema()}}

@@ -126,7 +126,7 @@ func TestSecret_isTakenOutOfWhatValidateSays(t *testing.T) {
     | ^^^^^^
 f.yaml:1:45: config.url: cannot reach http://${TOKEN}@host
   1 | config: {password: ***
-    |                       ^`
+    |                    ^^^`
 	if err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
@@ -320,7 +320,7 @@ func TestErrors_hideASecretThatStandsWhereItsReferenceIsDue(t *testing.T) {
 		}
 	}
 	var v pointing
-	want := "f.yaml:1:13: ref.file: expected text, found a hidden value\n  1 | ref: {file: ***\n    |             ^^ put it in quotes"
+	want := "f.yaml:1:13: ref.file: expected text, found a hidden value\n  1 | ref: {file: ***\n    |             ^^^ put it in quotes"
 	if err := Decode("f.yaml", []byte("ref: {file: 12}\n"), &v); err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}

@@ -153,6 +153,7 @@ func (s *source) finishErrors(errs Errors) Errors {
 			lines[e.Pos.Line] = at
 		}
 		e.Line = at.line
+		e.masked = at.cut <= utf8.RuneCountInString(s.line(e.Pos.Line)) && e.Pos.Column > at.cut
 		// The parser knows no keys: its text about a hidden place is hidden.
 		hidden := e.parsed && e.Pos.Column > at.cut
 		if e.message.format != "" {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -43,6 +44,11 @@ func (d *decoder) field(n *node, v reflect.Value, f field, path string) {
 	if value == nil {
 		if p := n.pair(f.key); p != nil && (f.secret || mayHoldCredential(f.typ)) {
 			d.hideAll(p.value)
+		}
+		if p := n.pair(f.key); p != nil && f.typ == textType {
+			d.emptyText(p.key, key, writeOrRemove)
+			v.Set(reflect.ValueOf(Text{from: &origin{d.src, p.value, key}}))
+			return
 		}
 		if f.required && !d.guessed[key] {
 			at, span := d.missing(n, path, f.key)
@@ -151,13 +157,13 @@ func (d *decoder) validate(n *node, v reflect.Value, path string) {
 	}
 	before := d.errs
 	for _, err := range flatten(validator.Validate()) {
-		d.addValidateFault(n, path, err, before)
+		d.addValidateFault(n, v.Type(), path, err, before)
 	}
 }
 
-// addValidateFault reports one fault of Validate at its key, unless an earlier error is at the same key
+// addValidateFault reports one fault of Validate of a struct of type t at its key, unless an earlier error is at the same key
 // and closer to the cause.
-func (d *decoder) addValidateFault(n *node, path string, err error, before Errors) {
+func (d *decoder) addValidateFault(n *node, t reflect.Type, path string, err error, before Errors) {
 	var positioned *Error
 	if errors.As(err, &positioned) {
 		d.errs = append(d.errs, positioned)
@@ -165,7 +171,10 @@ func (d *decoder) addValidateFault(n *node, path string, err error, before Error
 	}
 	f := &fault{code: CodeBadValue, message: newSentence("%s", err.Error())}
 	errors.As(err, &f)
-	key := under(path, d.src.visiblePath(f.key))
+	key := under(path, f.key)
+	if !isSchemaPath(t, f.key) {
+		key = under(path, d.src.visiblePath(f.key))
+	}
 	if d.hasErrorAt(key, before) {
 		return
 	}
@@ -175,6 +184,31 @@ func (d *decoder) addValidateFault(n *node, path string, err error, before Error
 	}
 	place, span = locate(n, place, span, f.key)
 	d.failAt(f.code, place, span, key, atPath(key, f.message), f.hint)
+}
+
+// isSchemaPath reports whether a path below a struct has keys of the schema and indices only, and no
+// key of a map, which is a text of the file.
+func isSchemaPath(t reflect.Type, path string) bool {
+	for path != "" {
+		var step string
+		step, path = nextStep(path)
+		for t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		if _, err := strconv.Atoi(step); err == nil && t.Kind() == reflect.Slice {
+			t = t.Elem()
+			continue
+		}
+		if t = nested(t); t == nil {
+			return false
+		}
+		f := fieldOf(t, step)
+		if f == nil {
+			return false
+		}
+		t = f.typ
+	}
+	return true
 }
 
 // hasErrorAt reports whether there is an error at a key, or at one above or below it.

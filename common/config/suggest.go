@@ -38,10 +38,8 @@ func (d *decoder) nearestField(here scope, key string) (*field, string) {
 	if f, hint := d.findElsewhere(here, key); f != nil {
 		return f, hint
 	}
-	for _, f := range known {
-		if f.typ == rawType {
-			return nil, "does it belong under " + under(here.path, f.key) + "?"
-		}
+	if parts := settingsParts(here.typ, here.path); len(parts) > 0 {
+		return nil, "does it belong under " + parts[0] + "?"
 	}
 	if len(known) == 0 {
 		return nil, "this mapping takes no keys"
@@ -51,7 +49,29 @@ func (d *decoder) nearestField(here scope, key string) (*field, string) {
 	if len(names) > 12 {
 		names = append(names[:12], "…")
 	}
-	return nil, "known keys: " + strings.Join(names, ", ")
+	hint := "known keys: " + strings.Join(names, ", ")
+	var below []string
+	for _, f := range known {
+		if inner, suffix := entries(f.typ); inner != nil {
+			below = append(below, settingsParts(inner, under(here.path, f.key)+suffix)...)
+		}
+	}
+	if n := len(below); n > 0 {
+		below = append(below[:max(0, n-2)], strings.Join(below[max(0, n-2):], " or "))
+		hint += "; does it belong under " + strings.Join(below, ", ") + "?"
+	}
+	return nil, hint
+}
+
+// settingsParts returns the paths of a struct's Raw fields for the settings of a connector.
+func settingsParts(t reflect.Type, path string) []string {
+	var parts []string
+	for _, f := range fields(t) {
+		if f.settings {
+			parts = append(parts, under(path, f.key))
+		}
+	}
+	return parts
 }
 
 // findElsewhere searches for a key one level below and in the enclosing structs.

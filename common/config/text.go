@@ -23,10 +23,10 @@ type origin struct {
 // String returns the text.
 func (t Text) String() string { return t.Value }
 
-// IsZero reports whether there is no text.
+// IsZero reports whether there is no text. The text of a key with a fault is empty, too.
 func (t Text) IsZero() bool { return t.Value == "" }
 
-// Key returns the path of the text's key.
+// Key returns the path of the text's key, or "" if the file does not have the key.
 func (t Text) Key() string {
 	if t.from == nil {
 		return ""
@@ -43,13 +43,14 @@ func (t Text) At(line, column int) Pos {
 	return t.from.src.pos(align(t.from.src, t.from.node, offset(t.Value, line, column)))
 }
 
-// Error returns a fault of the text at one of its lines and columns, with the code CEL.
+// Error returns a fault of the text at one of its lines and columns, with the code CEL. Its message
+// begins with the key, if the text has one.
 func (t Text) Error(line, column int, message, hint string) *Error {
 	e := &Error{Pos: t.At(line, column), Key: t.Key(), Message: message, Hint: hint, Code: CodeCEL, span: 1}
 	if t.from == nil {
 		return e
 	}
-	e.message, e.hint = plainSentence(message), plainSentence(hint) // they quote the expression only, which may be shown
+	e.message, e.hint = atPath(t.Key(), plainSentence(message)), plainSentence(hint) // they quote the expression only, which may be shown
 	return t.from.src.finishErrors(Errors{e})[0]
 }
 
@@ -67,13 +68,26 @@ func offset(text string, line, column int) int {
 	return before + min(max(column, 1)-1, len([]rune(firstLine(text))))
 }
 
-// celText decodes a Text.
+// celText decodes a Text. If there is a fault, the Text is empty and has a key.
 func (d *decoder) celText(n *node, path string) Text {
-	if !n.scalar() {
+	text := Text{from: &origin{d.src, n, path}}
+	switch {
+	case !n.scalar():
 		d.wrongType(n, path, "an expression as text", plainSentence("write it in one line, or below a |"))
-		return Text{}
+	case strings.TrimSpace(n.text) == "":
+		d.emptyText(n, path, writeOrRemove)
+	default:
+		text.Value = n.text
 	}
-	return Text{Value: n.text, from: &origin{d.src, n, path}}
+	return text
+}
+
+const writeOrRemove = "write one, or remove the key"
+
+// emptyText reports an expression that is empty. An empty expression does not count as left out: one
+// that a template made of an unset variable would silently select every event.
+func (d *decoder) emptyText(n *node, path, hint string) {
+	d.fail(CodeCEL, n, path, atPath(path, plainSentence("the expression is empty")), plainSentence(hint))
 }
 
 // Field is a name and an expression.
@@ -95,10 +109,12 @@ func (d *decoder) celFields(n *node, path string) Fields {
 	for _, p := range n.pairs {
 		key := under(path, p.key.text)
 		if p.value.kind == null && p.value.text == "" {
-			d.wrongType(p.key, key, "an expression", plainSentence("write null where null is meant"))
+			d.emptyText(p.key, key, "write null where null is meant")
 			continue
 		}
-		out = append(out, Field{p.key.text, d.celText(p.value, key)})
+		if text := d.celText(p.value, key); !text.IsZero() {
+			out = append(out, Field{p.key.text, text})
+		}
 	}
 	return out
 }

@@ -53,7 +53,7 @@ func TestText_knowsWhereItsCharactersStand(t *testing.T) {
 func TestText_showsItsOwnLineInErrors(t *testing.T) {
 	v := good(t, "s: a\nx: |\n  data.a +\n    data.custmer\nsec: hush\n")
 	err := v.X.Error(2, 8, "no field custmer", `did you mean "customer"?`)
-	want := `f.yaml:4:10: no field custmer
+	want := `f.yaml:4:10: x: no field custmer
   4 |     data.custmer
     |          ^ did you mean "customer"?`
 	if err.Error() != want || err.Code != CodeCEL || err.Key != "x" {
@@ -92,5 +92,58 @@ func TestFields_knowTheirPlaces(t *testing.T) {
 	}
 	if v.Fs[1].Name != "a" || v.Fs[1].Value.Key() != "fs.a" {
 		t.Errorf("got %+v, key %s", v.Fs[1], v.Fs[1].Value.Key())
+	}
+}
+
+func TestText_mustNotBeEmpty(t *testing.T) {
+	for text, want := range map[string]string{
+		"x: \"\"\n":      "f.yaml:1:4: x: the expression is empty\n  1 | x: \"\"\n    |    ^^ write one, or remove the key",
+		"x: ' '\n":       "f.yaml:1:4: x: the expression is empty\n  1 | x: ' '\n    |    ^^^ write one, or remove the key",
+		"x:\n":           "f.yaml:1:1: x: the expression is empty\n  1 | x:\n    | ^ write one, or remove the key",
+		"x: null\n":      "f.yaml:1:1: x: the expression is empty\n  1 | x: null\n    | ^ write one, or remove the key",
+		"x: |\ns: a\n":   "f.yaml:1:4: x: the expression is empty\n  1 | x: |\n    |    ^ write one, or remove the key",
+		"fs: {a: ''}\n":  "f.yaml:1:9: fs.a: the expression is empty\n  1 | fs: {a: ''}\n    |         ^^ write one, or remove the key",
+		"fs:\n  a:\n":    "f.yaml:2:3: fs.a: the expression is empty\n  2 |   a:\n    |   ^ write null where null is meant",
+		"x: {a: b}\n":    "f.yaml:1:4: x: expected an expression as text, found a mapping\n  1 | x: {a: b}\n    |    ^ write it in one line, or below a |",
+		"fs: {a: [b]}\n": "f.yaml:1:9: fs.a: expected an expression as text, found a list\n  1 | fs: {a: [b]}\n    |         ^ write it in one line, or below a |",
+	} {
+		v, err := decode(t, text)
+		if err == nil || err.Error() != want {
+			t.Errorf("%q: got\n%v\nwant\n%s", text, err, want)
+		}
+		if strings.HasPrefix(text, "x:") && (v.X.Key() != "x" || !v.X.IsZero()) || len(v.Fs) > 0 {
+			t.Errorf("%q: the texts are %+v and %+v; want none, of a key that is there", text, v.X, v.Fs)
+		}
+	}
+}
+
+// A fault at the end of an expression is shown on the expression's last line.
+func TestText_endsWhereItsLastLineEnds(t *testing.T) {
+	for _, text := range []string{
+		"a: 1\nx: ab >%s\ny: 1", "x: |\n  a\n  ab >%s\n\n\ny: 1", "x: >\n  a\n  ab >%s\n\ny: 1", "x: >-\n  a\n  ab >%s\ny: 1", "x: a\n  ab >%s\ny: 1",
+		"x: 'a\n  ab >%s'\ny: 1", "x: \"a\n  ab >%s\"\ny: 1", "x: \"a\n  ab >%s\n  \"\ny: 1", "{x: ab >%s}", "x: 'ab >%s' # c\ny: 1", "l:\n- x: ab >%s\n- y: 1",
+	} {
+		before, after, _ := strings.Cut(text, "%s")
+		var v struct {
+			X Text `yaml:"x"`
+			L []struct {
+				X Text `yaml:"x"`
+				Y int  `yaml:"y"`
+			} `yaml:"l"`
+			A int `yaml:"a"`
+			Y int `yaml:"y"`
+		}
+		if err := Decode("f.yaml", []byte(before+after), &v); err != nil {
+			t.Fatal(err)
+		}
+		if len(v.L) > 0 {
+			v.X = v.L[0].X
+		}
+		trimmed := strings.TrimRight(v.X.Value, " \n")
+		got := v.X.At(strings.Count(trimmed, "\n")+1, len(trimmed[strings.LastIndexByte(trimmed, '\n')+1:])+1)
+		want := Pos{"f.yaml", strings.Count(before, "\n") + 1, len(before[strings.LastIndexByte(before, '\n')+1:]) + 1}
+		if got != want {
+			t.Errorf("%q ends at %v, want %v", before+after, got, want)
+		}
 	}
 }

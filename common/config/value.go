@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 )
 
@@ -63,14 +64,7 @@ func (d *decoder) value(n *node, v reflect.Value, path string) {
 func (d *decoder) slice(n *node, v reflect.Value, path string) {
 	elem := v.Type().Elem()
 	if n.kind != sequence && (nested(elem) != nil || !n.scalar() && elem != secretType) {
-		if mayHoldCredential(elem) {
-			d.hideAll(n)
-		}
-		hint := "write it in [ ]"
-		if n.kind == mapping {
-			hint = "write - before it"
-		}
-		d.wrongType(n, path, "a list", plainSentence(hint))
+		d.notAList(n, v, path)
 		return
 	}
 	if n.kind != sequence { // a single item
@@ -87,6 +81,30 @@ func (d *decoder) slice(n *node, v reflect.Value, path string) {
 		d.value(item, list.Index(i), at)
 	}
 	v.Set(list)
+}
+
+// notAList reports a value in place of a list. A list of structs then has one item, so that Validate
+// does not report it as missing: a mapping with a key of the struct is taken for that item.
+func (d *decoder) notAList(n *node, v reflect.Value, path string) {
+	elem := v.Type().Elem()
+	hint := "write it in [ ]"
+	if n.kind == mapping {
+		hint = "write - before it"
+	}
+	d.wrongType(n, path, "a list", plainSentence(hint))
+	inner := nested(elem)
+	isItem := inner != nil && slices.ContainsFunc(n.pairs, func(p pair) bool { return fieldOf(inner, p.key.text) != nil })
+	if !isItem && mayHoldCredential(elem) {
+		d.hideAll(n)
+	}
+	if inner == nil {
+		return
+	}
+	v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+	setDefaults(v.Index(0))
+	if isItem {
+		d.value(n, v.Index(0), path+"[0]")
+	}
 }
 
 func (d *decoder) mapping(n *node, v reflect.Value, path string) {

@@ -29,6 +29,7 @@ func TestConfig_whatPeopleWriteIsTakenOrRefusedWithItsReason(t *testing.T) {
 		"port 0":             {"url: http://o:0/x", &SinkConfig{}, "url: the port is not valid"},
 		"no number":          {"url: http://o:99x/x?key=CANARY", &SinkConfig{}, "url: not a URL"},
 		"a listener's port":  {"listen: :99999", &SourceConfig{}, "listen: write host:port or :port"},
+		"a port with a sign": {"listen: ':+80'", &SourceConfig{}, "listen: write host:port or :port"},
 		"a sink's user":      {"url: http://o\nauth: {type: basic, username: 'us:CANARY', password: p}", &SinkConfig{}, "auth.username: a user name for basic must not have a colon"},
 		"a source's user":    {"auth: {type: basic, username: 'us:CANARY', password: p}", &SourceConfig{}, "auth.username: a user name for basic must not have a colon"},
 		"a header in a list": {"url: http://o\nheaders: {Authorization: [CANARY]}", &SinkConfig{}, "headers.Authorization: expected text, found a list"},

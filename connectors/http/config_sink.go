@@ -74,8 +74,8 @@ func (c *SinkConfig) validateURL() error {
 // validPort reports whether a port can be dialled. "" is the default port of the
 // scheme.
 func validPort(port string) bool {
-	n, err := strconv.Atoi(port)
-	return port == "" || err == nil && n >= 1 && n <= 65535
+	n, err := strconv.ParseUint(port, 10, 16)
+	return port == "" || err == nil && n > 0
 }
 
 func (c *SinkConfig) validateLimits() error {

@@ -100,7 +100,7 @@ func (ls *Listeners) join(s *Source) (*listener, error) {
 	if ls.closed {
 		return nil, errors.New("the listeners are closed")
 	}
-	want := s.settings()
+	want := s.cfg.settings()
 	l := ls.open[s.cfg.Listen]
 	opened := l == nil || l.stopped() || l.used == 0 && l.settings != want
 	if opened {

@@ -167,7 +167,7 @@ func TestListeners_closeAPortThatNobodyTookOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// The goroutine of a real server waits on the network, outside of the fake
 		// clock, so this listener is a stand-in.
-		l := &listener{address: cfg.Listen, settings: s.settings(), done: make(chan struct{}), paths: newPaths(), server: &nethttp.Server{}}
+		l := &listener{address: cfg.Listen, settings: s.cfg.settings(), done: make(chan struct{}), paths: newPaths(), server: &nethttp.Server{}}
 		close(l.done)
 		ls.open = map[string]*listener{cfg.Listen: l}
 		l.used = 1

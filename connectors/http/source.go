@@ -105,11 +105,17 @@ func NewSource(cfg SourceConfig, opts SourceOptions) (*Source, error) {
 	return s, nil
 }
 
-func (s *Source) settings() settings {
+func (c *SourceConfig) settings() settings {
 	return settings{
-		tls: s.cfg.TLS, read: s.cfg.ReadTimeout, headers: s.cfg.HeaderTimeout,
-		idle: s.cfg.IdleTimeout, maxHeaderBytes: s.cfg.MaxHeaderBytes, maxConnections: s.cfg.MaxConnections,
+		tls: c.TLS, read: c.ReadTimeout, headers: c.HeaderTimeout,
+		idle: c.IdleTimeout, maxHeaderBytes: c.MaxHeaderBytes, maxConnections: c.MaxConnections,
 	}
+}
+
+// ListenerDifference returns the first key that keeps two sources from sharing a
+// listener, or "".
+func (c *SourceConfig) ListenerDifference(other *SourceConfig) string {
+	return c.settings().firstDifference(other.settings())
 }
 
 // SourceGuarantees is what every Source guarantees: nothing beyond the contract. A

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -90,7 +91,7 @@ func checkFlow(ctx context.Context, f *plan.Plan, timeout time.Duration) checked
 		for _, s := range c.Steps {
 			step := checkedStep{Step: s.Name, OK: s.Err == nil, Warning: s.Warning}
 			if s.Err != nil {
-				step.Error = s.Err.Error()
+				step.Error = withoutStep(s.Name, s.Err.Error())
 				r.OK = false
 			}
 			p.Steps = append(p.Steps, step)
@@ -98,6 +99,15 @@ func checkFlow(ctx context.Context, f *plan.Plan, timeout time.Duration) checked
 		r.Parts = append(r.Parts, p)
 	}
 	return r
+}
+
+// withoutStep removes the name of the step, or its beginning, from the start of an error: it is
+// printed before the error.
+func withoutStep(name, text string) string {
+	if what, rest, ok := strings.Cut(text, ": "); ok && strings.HasPrefix(name, what) {
+		return rest
+	}
+	return text
 }
 
 func (a *app) printChecked(r checkedFlow) {

@@ -37,3 +37,13 @@ func TestCheck_indentsTheLinesOfAFault(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// A newcomer read "connect to 127.0.0.1:1: connect to 127.0.0.1:1: connect: connection refused".
+func TestCheck_saysOnceWhatItTried(t *testing.T) {
+	dir := t.TempDir()
+	for scheme, step := range map[string]string{"http": "connect to 127.0.0.1:1", "https": "connect to 127.0.0.1:1 with TLS"} {
+		file := write(t, dir, "a.yaml", "name: a\nsource: {type: http}\nsink: {type: http, config: {url: '"+scheme+"://127.0.0.1:1/'}}\nerrorHandling: {onExhausted: block}\n")
+		call(t, "check", file).wants(t, 1, "    FAIL  "+step+": connect: connection refused\n", "")
+		call(t, "check", "-o", "json", file).wants(t, 1, `"error": "connect: connection refused"`, "")
+	}
+}

@@ -28,6 +28,16 @@ func Main(ctx context.Context, args []string, io command.IO) int {
 	return a.Execute(ctx, args, root, run)
 }
 
+// explainHint answers the command explain, which users look for: it is a flag of validate.
+func explainHint() *cobra.Command {
+	return &cobra.Command{
+		Use: "explain", Hidden: true, DisableFlagParsing: true,
+		RunE: func(*cobra.Command, []string) error {
+			return command.Usagef(`unknown command "explain"; did you mean: validate --explain`)
+		},
+	}
+}
+
 // root returns the root command, and the command that runs if none is named.
 func (a *app) root() (root, run *cobra.Command) {
 	root = &cobra.Command{
@@ -46,7 +56,7 @@ Exit codes: 0 success, 1 failure, 2 a command line that cannot be understood.`,
 	run = a.runCommand()
 	root.AddCommand(
 		run, a.demoCommand(), a.initCommand(), a.validateCommand(), a.checkCommand(), a.testCommand(),
-		a.transformCommand(), a.dlqCommand(), a.schemaCommand(), a.VersionCommand(Version),
+		a.transformCommand(), a.dlqCommand(), a.schemaCommand(), a.VersionCommand(Version), explainHint(),
 	)
 	return root, run
 }

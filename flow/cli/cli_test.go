@@ -103,6 +103,8 @@ func TestMain_saysUsageErrorsWithCodeTwo(t *testing.T) {
 	}{
 		"unknown command":      {[]string{"nonsense"}, `unknown command "nonsense"`},
 		"misspelt command":     {[]string{"valdate"}, `unknown command "valdate"; did you mean "validate"?`},
+		"explain":              {[]string{"explain"}, `unknown command "explain"; did you mean: validate --explain`},
+		"explain a flow":       {[]string{"explain", "-x", file}, `did you mean: validate --explain`},
 		"unknown flag":         {[]string{"run", "--colour"}, "unknown flag: --colour"},
 		"unknown output":       {[]string{"version", "--output", "xml"}, `--output is "xml": write text or json`},
 		"too many arguments":   {[]string{"version", "now"}, `unknown command "now"`},
@@ -344,6 +346,106 @@ func TestSchema_isASchema(t *testing.T) {
 
 func TestExamples_areValid(t *testing.T) {
 	call(t, "validate", "../../deploy/examples").wants(t, 0, "flow order-events is valid", "")
-	call(t, "test", "../../deploy/examples").wants(t, 0, "7 passed, 0 failed", "")
+	call(t, "test", "../../deploy/examples").wants(t, 0, "8 passed, 0 failed", "")
 	call(t, "validate", "../../deploy/examples/webhook-to-kafka.yaml").wants(t, 0, "flow webhook-to-kafka is valid", "")
+}
+
+const addsHeaders = `name: orders
+source: {type: kafka, config: {brokers: a:1, topic: orders, consumerGroup: g}}
+sink: {type: http, config: {url: 'http://a/', eventHeaders: {X-Tenant: data.tenant, X-Num: data.n}}}
+`
+
+const addsKey = `name: orders
+source: {type: kafka, config: {brokers: a:1, topic: orders, consumerGroup: g}}
+sink: {type: kafka, config: {brokers: a:1, topic: out, key: data.tenant}}
+`
+
+// A newcomer's transform and test passed for events that became dead letters, because only the
+// running sink evaluated its expressions.
+func TestCommands_evaluateTheExpressionsOfTheSink(t *testing.T) {
+	for name, tc := range map[string]struct{ flow, missing, sent, expects string }{
+		"headers": {addsHeaders, "compute header X-Tenant: sink.config.eventHeaders.X-Tenant: no such field: data.tenant",
+			`"headers":[{"name":"X-Tenant","value":{"text":"acme"}},{"name":"X-Num","value":{"text":"1"}}]`, "eventHeaders: {x-tenant: acme, X-Other: ''}"},
+		"key": {addsKey, "compute the record's key: sink.config.key: no such field: data.tenant", `"key":{"text":"acme"}`, "recordKey: acme"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			file := write(t, dir, "orders.yaml", tc.flow)
+			call(t, "transform", "-f", file, "-i", `{"n":1}`).wants(t, 1, "", "dead letter TRANSFORM_FAILED: sink ")
+			r := call(t, "transform", "-f", file, "-i", `{"n":1}`, "-o", "json")
+			r.wants(t, 1, tc.missing, "")
+			if list := decode[[]sentEvent](t, r); len(list) != 1 || list[0].Code != "TRANSFORM_FAILED" || list[0].Event != nil {
+				t.Errorf("as JSON: %+v", list)
+			}
+			var compact bytes.Buffer
+			r = call(t, "transform", "-f", file, "-i", `{"n":1,"tenant":"acme"}`)
+			r.wants(t, 0, "", "")
+			if err := json.Compact(&compact, []byte(r.out)); err != nil || !strings.Contains(compact.String(), tc.sent) {
+				t.Errorf("%v, lacks %s: %s", err, tc.sent, r.out)
+			}
+			write(t, dir, "orders_test.yaml", "tests:\n- {name: fails, input: {n: 1}, error: TRANSFORM_FAILED, message: data.tenant}\n"+
+				"- {name: passes, input: {n: 1, tenant: acme}, "+tc.expects+"}\n- {name: listed, input: {n: 1, tenant: acme}, events: [{"+tc.expects+"}]}\n"+
+				"- {name: listed failure, input: {n: 1}, events: [{error: TRANSFORM_FAILED}]}\n")
+			call(t, "test", dir).wants(t, 0, "4 passed, 0 failed", "")
+			write(t, dir, "orders_test.yaml", "tests:\n- {name: fails, input: {n: 1, tenant: other}, "+tc.expects+"}\n"+
+				"- {name: no failure, input: {n: 1, tenant: acme}, events: [{error: TRANSFORM_FAILED}]}\n- {name: failure, input: {n: 1}, "+tc.expects+"}\n")
+			r = call(t, "test", dir)
+			r.wants(t, 1, `is "other", expected "acme"`, "")
+			r.wants(t, 1, "expected the error TRANSFORM_FAILED, but the event passed", "")
+			r.wants(t, 1, "TRANSFORM_FAILED: "+tc.missing, "")
+		})
+	}
+	file := write(t, t.TempDir(), "orders.yaml", addsHeaders)
+	call(t, "transform", "-f", file, "-i", `{"n":"a\nb","tenant":"acme"}`).wants(t, 1, "", "dead letter SINK_REJECTED: sink http: header X-Num: the value holds a line break")
+}
+
+// One sink of several fails: the others get the event.
+func TestTransform_showsEachSinkOfSeveral(t *testing.T) {
+	file := write(t, t.TempDir(), "orders.yaml", `name: orders
+source: {type: kafka, config: {brokers: a:1, topic: orders, consumerGroup: g}}
+sinks:
+- {name: a, type: http, config: {url: 'http://a/', eventHeaders: {X-Tenant: data.tenant}}}
+- {name: b, type: stdout}
+routing: all
+`)
+	r := call(t, "transform", "-f", file, "-i", "{}")
+	r.wants(t, 1, "", "dead letter TRANSFORM_FAILED: sink a: ")
+	if list := decode[[]sentEvent](t, r); len(list) != 2 || list[0].Code != "TRANSFORM_FAILED" || list[1].Code != "" || list[1].Event == nil {
+		t.Errorf("%+v", list)
+	}
+}
+
+// A newcomer's explanation left out split, eventHeaders and what a sink does differently.
+func TestValidate_explainsWhatASinkDoesDifferently(t *testing.T) {
+	file := write(t, t.TempDir(), "orders.yaml", `name: orders
+source: {type: http, config: {listen: 127.0.0.1:18081, path: /orders}}
+transform: {split: data.lines, fields: {sku: data.sku}}
+cloudevents: {type: '"order.line"', extensions: {tenant: parent.tenant}}
+sinks:
+- {name: big, when: data.sku != "", type: http, config: {url: 'http://a/big', eventHeaders: {X-Tenant: data.order, X-Sku: data.sku}}, errorHandling: {maxRetries: 2, backoff: constant, initialInterval: 100ms, jitter: 0, outage: count, deadLetter: {type: file, config: {path: /big}}}}
+- {name: rest, type: kafka, config: {brokers: b, topic: t, key: data.sku}}
+errorHandling: {maxRetries: 30, backoff: constant, jitter: 0, deadLetter: {type: file, config: {path: /all}}, outage: hold}
+`)
+	r := call(t, "validate", "--explain", file)
+	for _, says := range []string{
+		"  split         data.lines: each element becomes an event\n", "  attributes    type: \"order.line\"\n                extensions.tenant: parent.tenant\n",
+		`                - big: if data.sku != "", http: POST http://a/big, CloudEvents in structured mode
+                  eventHeaders.X-Tenant: data.order
+                  eventHeaders.X-Sku: data.sku
+                  retries: 2, after 100ms, 100ms; together 200ms
+                  outage: count: every failure uses up a retry, also while the sink is away
+                  dead letters: file /big
+                - rest: `,
+		"                  key: data.sku\n",
+		"these 20 together 4s, and so on (not sink big: see above)\n", "  dead letters  file /all (not sink big: see above)\n", "  exhausted     dlq: an event whose retries are used up becomes a dead letter\n",
+	} {
+		r.wants(t, 0, says, "")
+	}
+	j := decode[struct{ Flows []validFlow }](t, call(t, "validate", "--explain", "-o", "json", file)).Flows[0].Explanation
+	if j.Split != "data.lines" || len(j.Sinks) != 2 || j.Sinks[0].MaxRetries != 2 || j.MaxRetries != 30 || j.Sinks[0].DeadLetters != "file /big" ||
+		len(j.Sinks[0].Expressions) != 2 || j.Sinks[0].Expressions[0] != (plan.Expression{Key: "eventHeaders.X-Tenant", CEL: "data.order"}) || len(j.Attributes) != 2 {
+		t.Errorf("as JSON: %+v", j)
+	}
+	one := write(t, t.TempDir(), "orders.yaml", addsHeaders)
+	call(t, "validate", "--explain", one).wants(t, 0, "structured mode\n                eventHeaders.X-Tenant: data.tenant\n                eventHeaders.X-Num: data.n\n", "")
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -34,8 +35,10 @@ it came, and why it failed. Both commands only read it, also while the flow runs
 	return c
 }
 
-// group is the dead letters with the same code and message.
+// group is the dead letters with the same code and message, of one sink and in one place.
 type group struct {
+	Place   string    `json:"place"`          // topic or file
+	Sink    string    `json:"sink,omitempty"` // the sink that failed; "" if the transform did
 	Code    string    `json:"code"`
 	Message string    `json:"message"`
 	Count   int       `json:"count"`
@@ -54,9 +57,10 @@ func (a *app) dlqListCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list --flow FILE",
 		Short: "List dead letters, grouped by error code and message",
-		Long: `Lists the dead letters of a flow, grouped by error code and message, the largest
-group first. EXAMPLE is the place of the newest dead letter of the group, for dlq
-show. The code UNREAD counts records whose batch is too large to unpack, UNKNOWN
+		Long: `Lists the dead letters of a flow, grouped by sink, error code and message, the
+largest group first. EXAMPLE is where the newest dead letter of the group is, for
+dlq show: partition:offset or the line number, with the topic or file before it if
+the flow has dead letters in several places. The code UNREAD counts records whose batch is too large to unpack, UNKNOWN
 records that fiso-flow did not write.`,
 		Example: `  fiso-flow dlq list --flow order-events.yaml
   fiso-flow dlq list --flow order-events.yaml --since 24h -o json`,
@@ -95,7 +99,8 @@ func readTimeout(c *cobra.Command, timeout *time.Duration) {
 }
 
 func groupLetters(ctx context.Context, flow *plan.Plan, since time.Time) ([]*group, int, error) {
-	type key struct{ code, message string }
+	type key struct{ place, sink, code, message string }
+	several := len(flow.DeadLetterPlaces()) > 1
 	var (
 		groups = map[key]*group{}
 		total  int
@@ -103,20 +108,20 @@ func groupLetters(ctx context.Context, flow *plan.Plan, since time.Time) ([]*gro
 	err := flow.ReadDeadLetters(ctx, since, func(s plan.StoredLetter) error {
 		count := max(1, s.Unread)
 		total += count
-		k := key{"UNKNOWN", "not a dead letter of fiso-flow"}
+		k := key{s.In, "", "UNKNOWN", "not a dead letter of fiso-flow"}
 		var at time.Time
 		switch {
 		case s.Unread > 0:
-			k = key{"UNREAD", s.Err.Error()}
+			k.code, k.message = "UNREAD", s.Err.Error()
 		case s.Err == nil:
-			k, at = key{string(s.Letter.Code), s.Letter.Reason}, s.Letter.FailedAt
+			k, at = key{s.In, s.Letter.Sink, string(s.Letter.Code), s.Letter.Reason}, s.Letter.FailedAt
 		}
 		if groups[k] == nil && len(groups) >= maxGroups {
 			k.message = others
 		}
 		g := groups[k]
 		if g == nil {
-			g = &group{Code: k.code, Message: k.message, First: at}
+			g = &group{Place: k.place, Sink: k.sink, Code: k.code, Message: k.message, First: at}
 			groups[k] = g
 		}
 		g.Count += count
@@ -124,7 +129,7 @@ func groupLetters(ctx context.Context, flow *plan.Plan, since time.Time) ([]*gro
 			g.First = at
 		}
 		if !at.Before(g.Last) {
-			g.Last, g.Example = at, s.Place
+			g.Last, g.Example = at, placeOf(s, several)
 		}
 		return nil
 	})
@@ -139,9 +144,19 @@ func groupLetters(ctx context.Context, flow *plan.Plan, since time.Time) ([]*gro
 		if x.Count != y.Count {
 			return y.Count - x.Count
 		}
-		return strings.Compare(x.Code+x.Message, y.Code+y.Message)
+		return cmp.Or(strings.Compare(x.Code, y.Code), strings.Compare(x.Message, y.Message),
+			strings.Compare(x.Sink, y.Sink), strings.Compare(x.Place, y.Place))
 	})
 	return list, total, nil
+}
+
+// placeOf returns where a letter is, for the argument of dlq show: with the topic or file if the
+// flow has several.
+func placeOf(s plan.StoredLetter, several bool) string {
+	if several {
+		return s.In + ":" + s.At
+	}
+	return s.At
 }
 
 func (a *app) printGroups(flow *plan.Plan, groups []*group, total, limit int) {
@@ -150,7 +165,7 @@ func (a *app) printGroups(flow *plan.Plan, groups []*group, total, limit int) {
 		return
 	}
 	t := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "COUNT\tCODE\tLAST\tEXAMPLE\tMESSAGE") // errors are ignored, as in Printf
+	_, _ = fmt.Fprintln(t, "COUNT\tCODE\tSINK\tLAST\tEXAMPLE\tMESSAGE") // errors are ignored, as in Printf
 	shown := groups
 	if limit > 0 && len(groups) > limit {
 		shown = groups[:limit]
@@ -160,7 +175,8 @@ func (a *app) printGroups(flow *plan.Plan, groups []*group, total, limit int) {
 		if !g.Last.IsZero() {
 			last = g.Last.Format(time.RFC3339)
 		}
-		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\n", g.Count, terminal.Line(g.Code), last, g.Example, terminal.Line(g.Message))
+		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\n",
+			g.Count, terminal.Line(g.Code), terminal.Line(cmp.Or(g.Sink, "-")), last, terminal.Line(g.Example), terminal.Line(g.Message))
 	}
 	_ = t.Flush()
 	if len(shown) < len(groups) {

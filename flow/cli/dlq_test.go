@@ -189,7 +189,7 @@ func TestDlq_goesOnPastABatchThatItCannotUnpack(t *testing.T) {
 	const why = "partition 0 cannot be read: its batch at offsets 1 to 1 takes more memory than maxBatchBytes, 1MiB, allows; raise it to read them"
 	r := call(t, "dlq", "list", "--flow", file)
 	r.wants(t, 0, fmt.Sprintf("orders: %d dead letters in Kafka topic fiso-dlq-orders", len(letters)), "")
-	r.wants(t, 0, "1      UNREAD            -                     0:1      ", "")
+	r.wants(t, 0, "1      UNREAD            -     -                     0:1      ", "")
 	r.wants(t, 0, why, "")
 	r.wants(t, 0, "TRANSFORM_FAILED", "")
 	call(t, "dlq", "show", "--flow", file, "0:2").wants(t, 0, "from       orders, partition 2, offset 3", "")
@@ -281,4 +281,100 @@ errorHandling: {deadLetter: {type: file, config: {path: "`+path+`"}}}
 		t.Errorf("as JSON: %+v", got.Now)
 	}
 	call(t, "dlq", "show", "--flow", flow("data.n > 5"), "1").wants(t, 0, "today      no sink would take it\n", "")
+}
+
+func TestDlqShow_evaluatesTheExpressionsOfTheSink(t *testing.T) {
+	letters := someLetters()[:2]
+	letters[1].Message.Value = []byte(`{"n":1,"tenant":"acme"}`)
+	withoutLetters := withFile(t, letters...)
+	path := filepath.Join(filepath.Dir(withoutLetters), "dead.jsonl")
+	file := write(t, t.TempDir(), "orders.yaml", addsHeaders+fmt.Sprintf("errorHandling: {deadLetter: {type: file, config: {path: %s}}}\n", path))
+	call(t, "dlq", "show", "--flow", file, "1").wants(t, 0, "today      it would fail again: TRANSFORM_FAILED: compute header X-Tenant", "")
+	call(t, "dlq", "show", "--flow", file, "2").wants(t, 0, "\n           with the header X-Tenant: acme\n           with the header X-Num: 1\n", "")
+}
+
+// withTwoFiles writes a flow whose sink big has a dead letter file of its own, and letters to both.
+func withTwoFiles(t *testing.T, ofFlow, ofBig []*deadletter.Letter) (flow, dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	for name, letters := range map[string][]*deadletter.Letter{"all.jsonl": ofFlow, "big.jsonl": ofBig} {
+		f, err := deadletter.OpenFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range letters {
+			if err := f.Write(t.Context(), l); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := f.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return write(t, dir, "orders.yaml", fmt.Sprintf(`name: orders
+source: {type: http, config: {listen: 127.0.0.1:1}}
+transform: {split: data.lines, fields: {sku: data.sku, n: data.n}}
+sinks:
+- {name: first, when: data.n > 5, type: stdout}
+- {name: big, type: http, config: {url: 'http://a/', eventHeaders: {X-Sku: data.sku}}, errorHandling: {deadLetter: {type: file, config: {path: %[1]s/big.jsonl}}}}
+errorHandling: {deadLetter: {type: file, config: {path: %[1]s/all.jsonl}}}
+`, dir)), dir
+}
+
+// A newcomer's list named two letters "1", of which show opened only the first.
+func TestDlq_namesTheFileOrTopicOfEachPlace(t *testing.T) {
+	letters := someLetters()
+	for _, l := range letters[1:3] {
+		l.Sink = "big"
+	}
+	letters[0].Sink = ""
+	file, dir := withTwoFiles(t, letters[:1], letters[1:3])
+	all, big := dir+"/all.jsonl", dir+"/big.jsonl"
+	r := call(t, "dlq", "list", "--flow", file)
+	r.wants(t, 0, "  "+big+":1  422\n", "")
+	r.wants(t, 0, "SINK_REJECTED     big   ", "")
+	r.wants(t, 0, "TRANSFORM_FAILED  -     ", "")
+	r.wants(t, 0, "show one: fiso-flow dlq show --flow "+file+" "+big+":1\n", "")
+	j := decode[struct{ Groups []group }](t, call(t, "dlq", "list", "--flow", file, "-o", "json"))
+	if len(j.Groups) != 2 || j.Groups[0].Sink != "big" || j.Groups[0].Place != big || j.Groups[1].Sink != "" || j.Groups[1].Place != all {
+		t.Errorf("as JSON: %+v", j)
+	}
+	call(t, "dlq", "show", "--flow", file, all+":1").wants(t, 0, "place      "+all+":1\ncode       TRANSFORM_FAILED\n", "")
+	call(t, "dlq", "show", "--flow", file, big+":1").wants(t, 0, "place      "+big+":1\ncode       SINK_REJECTED\n", "")
+	call(t, "dlq", "show", "--flow", file, "2").wants(t, 0, "place      "+big+":2\n", "")
+	call(t, "dlq", "show", "--flow", file, "1").wants(t, 1, "", "1 is in several places: write "+all+":1 or "+big+":1")
+	call(t, "dlq", "show", "--flow", file, big+":3").wants(t, 1, "", "no dead letter at "+big+":3 of file ")
+	only := withFile(t, letters[0])
+	call(t, "dlq", "show", "--flow", only, filepath.Dir(only)+"/dead.jsonl:1").wants(t, 0, "place      1\n", "")
+}
+
+// A newcomer's letter of one part and one sink was shown with all parts and sinks of its record,
+// because the record came over HTTP and a put-back record is known by its offset.
+func TestDlqShow_showsThePartAndTheSinkThatFailed(t *testing.T) {
+	at := time.Now().UTC()
+	letter := func(part int, sink string) *deadletter.Letter {
+		return &deadletter.Letter{
+			Message: &connector.Message{Value: []byte(`{"lines":[{"sku":"a","n":9},{"sku":"b","n":7},{"sku":"c","n":1}]}`),
+				Position: connector.Position{Stream: "/orders"}},
+			Code: fault.SinkRejected, Reason: "422", FailedAt: at, Flow: "orders", Sink: sink, Part: part,
+		}
+	}
+	gone := letter(9, "big")
+	file, dir := withTwoFiles(t, []*deadletter.Letter{letter(0, "")}, []*deadletter.Letter{letter(2, "big"), gone, letter(2, "no more")})
+	r := call(t, "dlq", "show", "--flow", file, dir+"/big.jsonl:1")
+	r.wants(t, 0, "sink       big\npart       1: the event whose id ends with #1\n", "")
+	r.wants(t, 0, "today      it would be sent to big: {", "")
+	r.wants(t, 0, "with the header X-Sku: b\n", "")
+	if strings.Count(r.out, "it would be sent") != 1 || strings.Contains(r.out, `"sku":"a","n"`+":9}}") {
+		t.Errorf("other parts or sinks are shown:\n%s", r.out)
+	}
+	j := decode[shownLetter](t, call(t, "dlq", "show", "--flow", file, dir+"/big.jsonl:1", "-o", "json"))
+	if j.Sink != "big" || j.Part == nil || *j.Part != 1 || len(j.Now.Events) != 1 || j.Now.Events[0].Sink != "big" {
+		t.Errorf("as JSON: %+v", j)
+	}
+	call(t, "dlq", "show", "--flow", file, dir+"/big.jsonl:2").wants(t, 0, "today      no sink would take it", "")
+	call(t, "dlq", "show", "--flow", file, dir+"/big.jsonl:3").wants(t, 0, "today      it would be sent to first: {", "")
+	if r := call(t, "dlq", "show", "--flow", file, dir+"/all.jsonl:1"); strings.Count(r.out, "it would be sent") != 3 || strings.Contains(r.out, "part  ") {
+		t.Errorf("a letter of no sink goes to all:\n%s", r.out)
+	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/lsm/fiso/common/terminal"
 	"github.com/lsm/fiso/delivery"
 	"github.com/lsm/fiso/delivery/deadletter"
+	"github.com/lsm/fiso/delivery/fault"
 	"github.com/lsm/fiso/flow/plan"
 )
 
@@ -29,6 +30,7 @@ type shownLetter struct {
 	Message  string         `json:"message"`
 	Flow     string         `json:"flow"`
 	Sink     string         `json:"sink,omitempty"`
+	Part     *int           `json:"part,omitempty"` // number of the event, from 0, if the message became several
 	FailedAt time.Time      `json:"failedAt"`
 	Retries  int            `json:"retries"`
 	Replays  int            `json:"replays"`
@@ -55,7 +57,7 @@ type shownHeader struct {
 type replayResult struct {
 	Verdict string          `json:"verdict"` // passes, filtered, unrouted or fails
 	Event   json.RawMessage `json:"event,omitempty"`
-	Events  []sentEvent     `json:"events,omitempty"` // of a flow with split or several sinks
+	Events  []sentEvent     `json:"events,omitempty"` // see plan.Plan.SendsEventAlone
 	Code    string          `json:"code,omitempty"`
 	Message string          `json:"message,omitempty"`
 }
@@ -71,9 +73,12 @@ func (a *app) dlqShowCommand() *cobra.Command {
 		Use:   "show --flow FILE PLACE",
 		Short: "Show one dead letter, and what the flow would do with it today",
 		Long: `Shows one dead letter: the record as it came, why it failed, and what the flow
-would do with it today. It sends nothing. PLACE is what dlq list prints under
-EXAMPLE: partition:offset in a topic, or the line number in a file.`,
+would do with it today: if a sink failed, with that sink alone, and with the part of
+the record that failed. It sends nothing. PLACE is what dlq list prints under
+EXAMPLE: partition:offset in a topic, or the line number in a file. Where the flow
+has dead letters in several places, the topic or file goes before it.`,
 		Example: `  fiso-flow dlq show --flow order-events.yaml 0:17
+  fiso-flow dlq show --flow order-events.yaml fiso-dlq-order-events:0:17
   fiso-flow dlq show --flow order-events.yaml -o json 0:17`,
 		Args: command.Args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -100,39 +105,52 @@ EXAMPLE: partition:offset in a topic, or the line number in a file.`,
 	return c
 }
 
+// findLetter returns the letter at a place. Without the topic or file, the place must be in only one
+// of those of the flow.
 func findLetter(ctx context.Context, flow *plan.Plan, place string) (plan.StoredLetter, error) {
-	var found plan.StoredLetter
+	var found []plan.StoredLetter
+	names := flow.DeadLetterPlaces()
 	err := flow.ReadDeadLetters(ctx, time.Time{}, func(s plan.StoredLetter) error {
-		switch {
-		case s.Unread > 0 && isUnreadablePlace(place, s):
-			return s.Err
-		case s.Place == place:
-			found = s
+		at, named := strings.CutPrefix(place, s.In+":")
+		isThere := at == s.At || s.Unread > 0 && isUnreadablePlace(at, s)
+		if !isThere {
+			return nil
+		}
+		found = append(found, s)
+		if named || len(names) == 1 {
 			return errFound
 		}
 		return nil
 	})
 	switch {
-	case errors.Is(err, errFound):
-		return found, nil
-	case err != nil:
-		return found, err
+	case err != nil && !errors.Is(err, errFound):
+		return plan.StoredLetter{}, err
+	case len(found) == 0:
+		return plan.StoredLetter{}, fmt.Errorf("no dead letter at %s of %s: see 'fiso-flow dlq list' for the places there are", place, flow.DeadLetters())
+	case len(found) > 1:
+		var all []string
+		for _, s := range found {
+			all = append(all, s.In+":"+place)
+		}
+		return plan.StoredLetter{}, fmt.Errorf("%s is in several places: write %s", place, strings.Join(all, " or "))
+	case found[0].Unread > 0:
+		return plan.StoredLetter{}, found[0].Err
 	}
-	return found, fmt.Errorf("no dead letter at %s of %s: see 'fiso-flow dlq list' for the places there are", place, flow.DeadLetters())
+	return found[0], nil
 }
 
-// isUnreadablePlace reports whether place is in the range of records that could not be read.
-func isUnreadablePlace(place string, s plan.StoredLetter) bool {
+// isUnreadablePlace reports whether a position is in the range of records that could not be read.
+func isUnreadablePlace(at string, s plan.StoredLetter) bool {
 	var partition, offset, inPartition, from int
-	if _, err := fmt.Sscanf(place, "%d:%d", &partition, &offset); err != nil {
+	if _, err := fmt.Sscanf(at, "%d:%d", &partition, &offset); err != nil {
 		return false
 	}
-	_, err := fmt.Sscanf(s.Place, "%d:%d", &inPartition, &from)
+	_, err := fmt.Sscanf(s.At, "%d:%d", &inPartition, &from)
 	return err == nil && partition == inPartition && offset >= from && offset < from+s.Unread
 }
 
 func (a *app) show(ctx context.Context, flow *plan.Plan, s plan.StoredLetter) shownLetter {
-	shown := shownLetter{Place: s.Place, Headers: []shownHeader{}}
+	shown := shownLetter{Place: placeOf(s, len(flow.DeadLetterPlaces()) > 1), Headers: []shownHeader{}}
 	if s.Err != nil {
 		shown.Fault = s.Err.Error()
 	}
@@ -142,27 +160,23 @@ func (a *app) show(ctx context.Context, flow *plan.Plan, s plan.StoredLetter) sh
 	}
 	shown.Code, shown.Message, shown.Flow, shown.Sink = string(l.Code), l.Reason, l.Flow, l.Sink
 	shown.ID = l.Message.ID
+	if part := l.Part - 1; part >= 0 {
+		shown.Part = &part
+	}
 	shown.FailedAt, shown.Retries, shown.Replays = l.FailedAt, l.Retries, l.Replays
 	shown.Original = map[string]any{"topic": l.Message.Position.Stream}
 	if l.Message.Position.Known() {
 		shown.Original["partition"], shown.Original["offset"] = l.Message.Position.Partition, l.Message.Position.Offset
 	}
 	shown.Key, shown.Value = contentOf(l.Message.Key), contentOf(l.Message.Value)
-	for _, h := range l.Message.Headers {
-		shown.Headers = append(shown.Headers, shownHeader{h.Key, contentOf(h.Value)})
-	}
+	shown.Headers = append(shown.Headers, shownHeaders(l.Message.Headers)...)
 	shown.Now = a.replay(ctx, flow, l)
 	return shown
 }
 
 // replay processes the record with the current flow.
 func (a *app) replay(ctx context.Context, flow *plan.Plan, l *deadletter.Letter) replayResult {
-	m := l.Message
-	if !flow.AtMostOneDelivery() { // put back, it would go to the sink that failed alone
-		m = &connector.Message{Key: m.Key, Value: m.Value, Time: m.Time, Position: m.Position, ID: m.ID}
-		m.Headers = append(deadletter.Headers(l), connector.Header{Key: deadletter.HeaderReplays, Value: []byte("1")})
-	}
-	all, err := flow.Process(ctx, m)
+	all, err := flow.Replay(ctx, l)
 	switch {
 	case errors.Is(err, delivery.ErrUnrouted):
 		return replayResult{Verdict: "unrouted"}
@@ -173,14 +187,30 @@ func (a *app) replay(ctx context.Context, flow *plan.Plan, l *deadletter.Letter)
 		return replayResult{Verdict: "filtered"}
 	}
 	now := replayResult{Verdict: "passes"}
-	if !flow.AtMostOneDelivery() {
-		now.Events = sentEvents(all)
+	if err := firstFailure(all); err != nil {
+		now = replayResult{Verdict: "fails", Code: string(fault.CodeOf(err)), Message: err.Error()}
+	}
+	if !flow.SendsEventAlone() {
+		if len(all) > 1 || all[0].Err == nil {
+			now.Events = sentEvents(all)
+		}
+		return now
+	}
+	if all[0].Err != nil {
 		return now
 	}
 	if shown, err := all[0].Event.AppendJSON(nil); err == nil {
 		now.Event = shown // otherwise the sink takes bytes that are not JSON
 	}
 	return now
+}
+
+func shownHeaders(headers []connector.Header) []shownHeader {
+	var all []shownHeader
+	for _, h := range headers {
+		all = append(all, shownHeader{h.Key, contentOf(h.Value)})
+	}
+	return all
 }
 
 func contentOf(b []byte) *content {
@@ -210,9 +240,7 @@ func indent(text string, spaces int) string {
 }
 
 func (a *app) printLetter(l shownLetter) {
-	row := func(name, format string, args ...any) {
-		a.Printf("%-10s %s\n", name, terminal.Line(fmt.Sprintf(format, args...)))
-	}
+	row := a.printRow
 	row("place", "%s", l.Place)
 	if l.Fault != "" {
 		row("damaged", "%s", strings.ReplaceAll(l.Fault, "\n", "; "))
@@ -221,6 +249,9 @@ func (a *app) printLetter(l shownLetter) {
 	row("message", "%s", l.Message)
 	if l.Sink != "" {
 		row("sink", "%s", l.Sink)
+	}
+	if l.Part != nil {
+		row("part", "%d: the event whose id ends with #%d", *l.Part, *l.Part)
 	}
 	row("failed at", "%s, after %d retries, in flow %s", l.FailedAt.Format(time.RFC3339), l.Retries, l.Flow)
 	if partition, ok := l.Original["partition"]; ok {
@@ -241,14 +272,37 @@ func (a *app) printLetter(l shownLetter) {
 		if l.Now.Event != nil {
 			row("today", "it would be sent: %s", l.Now.Event)
 		}
-		for _, e := range l.Now.Events {
-			row("today", "it would be sent to %s: %s", e.Sink, cmp.Or(string(e.Event), e.Message))
-		}
+		a.printSent(l.Now.Events)
 	case "filtered":
 		row("today", "the filter would leave it out")
 	case "unrouted":
 		row("today", "no sink would take it")
 	case "fails":
-		row("today", "it would fail again: %s: %s", l.Now.Code, l.Now.Message)
+		if len(l.Now.Events) == 0 {
+			row("today", "it would fail again: %s: %s", l.Now.Code, l.Now.Message)
+		}
+		a.printSent(l.Now.Events)
+	}
+}
+
+// printRow prints a row of dlq show.
+func (a *app) printRow(name, format string, args ...any) {
+	a.Printf("%-10s %s\n", name, terminal.Line(fmt.Sprintf(format, args...)))
+}
+
+// printSent prints what each of several sinks would get.
+func (a *app) printSent(all []sentEvent) {
+	for _, e := range all {
+		if e.Code != "" {
+			a.printRow("today", "it would fail again at %s: %s: %s", e.Sink, e.Code, e.Message)
+			continue
+		}
+		a.printRow("today", "it would be sent to %s: %s", e.Sink, cmp.Or(string(e.Event), e.Message))
+		if e.Key != nil {
+			a.printRow("", "with the key %s", e.Key)
+		}
+		for _, h := range e.Headers {
+			a.printRow("", "with the header %s: %s", h.Name, h.Value)
+		}
 	}
 }

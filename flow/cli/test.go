@@ -27,9 +27,11 @@ The tests of order-events.yaml are in order-events_test.yaml beside it:
       input: {legacy_id: A-2}
       error: TRANSFORM_FAILED
 
-A test expects output, event or sink, or a list of events, or filtered: true,
-unrouted: true, or error. It may set the key, headers, time, topic, partition and
-offset of the record.
+A test expects output (the data), event (attributes), sink, eventHeaders (what the
+http sink's eventHeaders make) or recordKey (the key that a kafka sink writes); or a
+list of events with these keys, one of which may have an error instead; or filtered:
+true, unrouted: true, or error. It may set the key, headers, time, topic, partition
+and offset of the record that comes in.
 
 A path is a test file, a flow file or a directory of them. The default is
 FISO_CONFIG_DIR, else ` + defaultDir + `.`,

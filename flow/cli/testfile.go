@@ -38,34 +38,40 @@ type testCase struct {
 	Partition int32             `yaml:"partition" doc:"Partition of the record."`
 	Offset    int64             `yaml:"offset" doc:"Offset of the record."`
 
-	Output   config.Raw        `yaml:"output" doc:"Data of the outgoing event, compared as JSON."`
-	Event    map[string]string `yaml:"event" doc:"Attributes of the outgoing event."`
-	Sink     string            `yaml:"sink" doc:"The sink that takes the event."`
-	Events   []expected        `yaml:"events" doc:"Instead of output and event: all events, in order, once for each sink that takes one."`
-	Filtered bool              `yaml:"filtered" doc:"The event is filtered out."`
-	Unrouted bool              `yaml:"unrouted" doc:"No sink takes the event."`
-	Error    string            `yaml:"error" doc:"Error code with which the event fails."`
-	Message  string            `yaml:"message" blanks:"keep" doc:"Text that the error message contains."`
+	Output       config.Raw        `yaml:"output" doc:"Data of the outgoing event, compared as JSON."`
+	Event        map[string]string `yaml:"event" doc:"Attributes of the outgoing event."`
+	Sink         string            `yaml:"sink" doc:"The sink that takes the event."`
+	EventHeaders map[string]string `yaml:"eventHeaders" blanks:"keep" doc:"Headers that the sink's eventHeaders make, by name; empty: left out."`
+	RecordKey    string            `yaml:"recordKey" blanks:"keep" doc:"Key of the record that a kafka sink writes."`
+	Events       []expected        `yaml:"events" doc:"Instead of output and event: all events, in order, once for each sink that takes one."`
+	Filtered     bool              `yaml:"filtered" doc:"The event is filtered out."`
+	Unrouted     bool              `yaml:"unrouted" doc:"No sink takes the event."`
+	Error        string            `yaml:"error" enum:"DECODE_FAILED|TRANSFORM_FAILED|TRANSFORM_TIMEOUT|OUTPUT_TOO_LARGE|SINK_REJECTED" doc:"Error code with which the event fails."`
+	Message      string            `yaml:"message" blanks:"keep" doc:"Text that the error message contains."`
 }
 
 // expected is one of several expected events.
 type expected struct {
-	Output config.Raw        `yaml:"output" doc:"Data of the event, compared as JSON."`
-	Event  map[string]string `yaml:"event" doc:"Attributes of the event."`
-	Sink   string            `yaml:"sink" doc:"The sink that takes it."`
+	Output       config.Raw        `yaml:"output" doc:"Data of the event, compared as JSON."`
+	Event        map[string]string `yaml:"event" doc:"Attributes of the event."`
+	Sink         string            `yaml:"sink" doc:"The sink that takes it."`
+	EventHeaders map[string]string `yaml:"eventHeaders" blanks:"keep" doc:"Headers that the sink's eventHeaders make, by name; empty: left out."`
+	RecordKey    string            `yaml:"recordKey" blanks:"keep" doc:"Key of the record that a kafka sink writes."`
+	Error        string            `yaml:"error" enum:"DECODE_FAILED|TRANSFORM_FAILED|TRANSFORM_TIMEOUT|OUTPUT_TOO_LARGE|SINK_REJECTED" doc:"Error code with which this sink fails."`
 }
 
 // Validate checks that the test sets exactly one kind of result.
 func (c *testCase) Validate() error {
 	var errs []error
 	want := 0
-	for _, set := range []bool{!c.Output.IsZero() || len(c.Event) > 0 || c.Sink != "", len(c.Events) > 0, c.Filtered, c.Unrouted, c.Error != ""} {
+	one := !c.Output.IsZero() || len(c.Event) > 0 || c.Sink != "" || len(c.EventHeaders) > 0 || c.RecordKey != ""
+	for _, set := range []bool{one, len(c.Events) > 0, c.Filtered, c.Unrouted, c.Error != ""} {
 		if set {
 			want++
 		}
 	}
 	if want != 1 {
-		errs = append(errs, config.Fault("name", "a test expects one of: output, event and sink; events; filtered; unrouted; or error"))
+		errs = append(errs, config.Fault("name", "a test expects one of: output, event, sink, eventHeaders and recordKey; events; filtered; unrouted; or error"))
 	}
 	if c.Message != "" && c.Error == "" {
 		errs = append(errs, config.Fault("message", "goes with error"))
@@ -163,6 +169,9 @@ func (c *testCase) message() (*connector.Message, error) {
 // compareOutcome describes how the outcome differs from the expected one, or returns "".
 func (c *testCase) compareOutcome(all []plan.Delivery, err error) string {
 	unrouted := errors.Is(err, delivery.ErrUnrouted)
+	if len(c.Events) == 0 && err == nil {
+		err = firstFailure(all)
+	}
 	switch {
 	case c.Error != "":
 		return c.judgeError(err)
@@ -183,7 +192,7 @@ func (c *testCase) compareOutcome(all []plan.Delivery, err error) string {
 	}
 	want := c.Events
 	if len(want) == 0 {
-		want = []expected{{c.Output, c.Event, c.Sink}}
+		want = []expected{{c.Output, c.Event, c.Sink, c.EventHeaders, c.RecordKey, ""}}
 	}
 	if len(all) != len(want) {
 		return fmt.Sprintf("got %d events for sinks, expected %d", len(all), len(want))
@@ -196,6 +205,16 @@ func (c *testCase) compareOutcome(all []plan.Delivery, err error) string {
 		}
 	}
 	return ""
+}
+
+// firstFailure returns the error of the first sink that would fail, or nil.
+func firstFailure(all []plan.Delivery) error {
+	for _, d := range all {
+		if d.Err != nil {
+			return d.Err
+		}
+	}
+	return nil
 }
 
 func (c *testCase) judgeError(err error) string {
@@ -215,7 +234,18 @@ func (c *expected) compare(d plan.Delivery) string {
 	if c.Sink != "" && c.Sink != d.Sink {
 		return fmt.Sprintf("the sink is %s, expected %s", d.Sink, c.Sink)
 	}
+	switch {
+	case c.Error != "" && d.Err == nil:
+		return fmt.Sprintf("expected the error %s, but the event passed", c.Error)
+	case c.Error != "" && c.Error != string(fault.CodeOf(d.Err)), c.Error == "" && d.Err != nil:
+		return fmt.Sprintf("%s: %v", fault.CodeOf(d.Err), d.Err)
+	case d.Err != nil:
+		return ""
+	}
 	e := d.Event
+	if fault := c.compareAdditions(d); fault != "" {
+		return fault
+	}
 	got := attributes(e)
 	for _, name := range sortedKeys(c.Event) {
 		if got[name] != c.Event[name] {
@@ -235,6 +265,25 @@ func (c *expected) compare(d plan.Delivery) string {
 	}
 	if !sameJSON(want, e.Data.Bytes()) {
 		return fmt.Sprintf("the output is\n      %s\n    expected\n      %s", e.Data.Bytes(), want)
+	}
+	return ""
+}
+
+// compareAdditions compares what the sink adds to the event.
+func (c *expected) compareAdditions(d plan.Delivery) string {
+	for _, name := range sortedKeys(c.EventHeaders) {
+		got := ""
+		for _, h := range d.Headers {
+			if strings.EqualFold(h.Key, name) {
+				got = string(h.Value)
+			}
+		}
+		if got != c.EventHeaders[name] {
+			return fmt.Sprintf("header %s is %q, expected %q", name, got, c.EventHeaders[name])
+		}
+	}
+	if c.RecordKey != "" && c.RecordKey != string(d.Key) {
+		return fmt.Sprintf("the record's key is %q, expected %q", d.Key, c.RecordKey)
 	}
 	return ""
 }

@@ -131,6 +131,7 @@ func TestTest_refusesInvalidTestFiles(t *testing.T) {
 	for name, c := range map[string]struct{ flow, test, says string }{
 		"no tests":         {orders, "", "no transform tests at"},
 		"no expectation":   {orders, "tests: [{name: x, input: {}}]\n", "a test expects one of"},
+		"unknown error":    {orders, "tests: [{name: x, input: {}, error: DECODE_FAILD}]\n", `did you mean "DECODE_FAILED"?`},
 		"two expectations": {orders, "tests: [{name: x, input: {}, output: {}, filtered: true}]\n", "a test expects one of"},
 		"stray message":    {orders, "tests: [{name: x, input: {}, filtered: true, message: hm}]\n", "goes with error"},
 		"a slip":           {orders, "tests: [{nam: x}]\n", `did you mean "name"?`},

@@ -15,6 +15,7 @@ import (
 	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/delivery"
+	"github.com/lsm/fiso/delivery/fault"
 	"github.com/lsm/fiso/flow/plan"
 )
 
@@ -30,9 +31,12 @@ func (a *app) transformCommand() *cobra.Command {
 		Use:   "transform --flow FILE --input EVENT",
 		Short: "Transform one event, and print what would be sent",
 		Long: `Applies the filter and the transform of a flow to one event, and prints the
-CloudEvent that the sink would get. For a flow with transform.split or several
-sinks it prints a list of CloudEvents, each with its sink. It connects to nothing
-and sends nothing.`,
+CloudEvent that the sink would get. For a flow with transform.split, several sinks,
+eventHeaders or a key expression it prints a list: each CloudEvent with its sink,
+the headers from eventHeaders and the key of the Kafka record. It connects to
+nothing and sends nothing.
+
+It fails if one of the events would become a dead letter, and prints why.`,
 		Example: `  fiso-flow transform --flow order-events.yaml --input '{"legacy_id": "A-1", "order_status": "PAID"}'
   fiso-flow transform --flow order-events.yaml --input @order.json
   kcat -C -t orders -c 1 | fiso-flow transform --flow order-events.yaml --input -`,
@@ -131,29 +135,53 @@ func (a *app) notSent(status, text string) error {
 type sentEvent struct {
 	Sink    string          `json:"sink"`
 	Event   json.RawMessage `json:"event,omitempty"`
-	Message string          `json:"message,omitempty"` // why the event is not shown
+	Key     *content        `json:"key,omitempty"`     // of the record in Kafka
+	Headers []shownHeader   `json:"headers,omitempty"` // from eventHeaders
+	Code    string          `json:"code,omitempty"`    // if the event becomes a dead letter
+	Message string          `json:"message,omitempty"` // why it does, or why it is not shown
 }
 
-// printDeliveries prints the event, or a list of events if the flow uses split or several sinks.
+// printDeliveries prints the event, or a list of events: see plan.Plan.SendsEventAlone.
 func (a *app) printDeliveries(flow *plan.Plan, all []plan.Delivery) error {
-	if flow.AtMostOneDelivery() {
+	if flow.SendsEventAlone() {
+		if all[0].Err != nil {
+			return a.printFailure(all[0].Err)
+		}
 		shown, err := all[0].Event.AppendJSON(nil)
 		if err != nil {
 			return a.printUnshowable(err)
 		}
 		return a.printRaw(shown)
 	}
-	doc, err := json.Marshal(sentEvents(all))
+	list := sentEvents(all)
+	doc, err := json.Marshal(list)
 	if err != nil {
 		return fmt.Errorf("print the events: %w", err)
 	}
-	return a.printRaw(doc)
+	if err := a.printRaw(doc); err != nil {
+		return err
+	}
+	var failed error
+	for _, e := range list {
+		if e.Code == "" {
+			continue
+		}
+		failed = command.ErrReported
+		if !a.JSON() {
+			a.Errorf("dead letter %s: sink %s: %s\n", e.Code, e.Sink, e.Message)
+		}
+	}
+	return failed
 }
 
 func sentEvents(all []plan.Delivery) []sentEvent {
 	list := make([]sentEvent, 0, len(all))
 	for _, d := range all {
-		sent := sentEvent{Sink: d.Sink}
+		if d.Err != nil {
+			list = append(list, sentEvent{Sink: d.Sink, Code: string(fault.CodeOf(d.Err)), Message: d.Err.Error()})
+			continue
+		}
+		sent := sentEvent{Sink: d.Sink, Key: contentOf(d.Key), Headers: shownHeaders(d.Headers)}
 		shown, err := d.Event.AppendJSON(nil)
 		if err != nil {
 			sent.Message = err.Error()

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -87,41 +88,107 @@ func explanation(e *plan.Explanation) string {
 	}
 	row("source", e.Source)
 	row("filter", e.Filter)
+	if e.Split != "" {
+		row("split", e.Split+": each element becomes an event")
+	}
 	row("transform", e.Transform)
+	expressions := func(name string, all []plan.Expression) {
+		for _, x := range all {
+			row(name, x.Key+": "+x.CEL)
+			name = ""
+		}
+	}
+	expressions("attributes", e.Attributes)
 	if len(e.Sinks) == 0 {
 		row("sink", e.Sink)
+		expressions("", e.Expressions)
 	} else {
 		row("sinks", e.Routing)
 	}
 	for _, s := range e.Sinks {
-		row("", "- "+s)
+		row("", "- "+s.Name+": "+s.Takes+", "+s.Sink)
+		for _, line := range sinkLines(&s, &e.Handling) {
+			row("", "  "+line)
+		}
 	}
 	row("ordering", e.Ordering)
 	row("in flight", e.InFlight)
 	row("batches", e.Batch)
-	row("retries", schedule(e.Retries))
-	row("exhausted", e.Exhausted)
-	row("dead letters", e.DeadLetters)
+	own := len(e.Sinks) > 0
+	for _, r := range handlingRows(&e.Handling) {
+		if own && r.text != "" {
+			r.text += ownOf(e, r.name)
+		}
+		row(r.name, r.text)
+	}
 	row("not retried", "malformed data, an expression that fails, an output over the limit, an event that the sink refuses for good")
-	row("stop the line", e.StopTheLine)
 	row("drain", e.Drain)
 	return b.String()
 }
 
+// handlingRow is a row of an explanation.
+type handlingRow struct{ name, text string }
+
+func handlingRows(h *plan.Handling) []handlingRow {
+	return []handlingRow{
+		{"retries", schedule(h)}, {"outage", h.Outage}, {"exhausted", h.Exhausted}, {"dead letters", h.DeadLetters}, {"stop the line", h.StopTheLine},
+	}
+}
+
+// sinkLines describes a sink of several: its batches, its expressions, and how it handles failures
+// where that differs from the flow.
+func sinkLines(s *plan.SinkExplanation, flow *plan.Handling) []string {
+	var lines []string
+	if s.Batch != "" {
+		lines = append(lines, "batches: "+s.Batch)
+	}
+	for _, x := range s.Expressions {
+		lines = append(lines, x.Key+": "+x.CEL)
+	}
+	ofFlow := handlingRows(flow)
+	for i, r := range handlingRows(&s.Handling) {
+		if r != ofFlow[i] {
+			lines = append(lines, r.name+": "+cmp.Or(r.text, "hold: an outage uses up no retries"))
+		}
+	}
+	return lines
+}
+
+// ownOf names the sinks whose row of that name differs from that of the flow.
+func ownOf(e *plan.Explanation, name string) string {
+	var names []string
+	ofFlow := handlingRows(&e.Handling)
+	for _, s := range e.Sinks {
+		for i, r := range handlingRows(&s.Handling) {
+			if r.name == name && r != ofFlow[i] {
+				names = append(names, s.Name)
+			}
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return " (not sink " + strings.Join(names, ", ") + ": see above)"
+}
+
 // schedule formats the retries in one line, with their total time.
-func schedule(waits []plan.Wait) string {
-	if len(waits) == 0 {
+func schedule(h *plan.Handling) string {
+	if h.MaxRetries == 0 {
 		return "none"
 	}
 	var (
 		parts     []string
 		low, high time.Duration
 	)
-	for _, w := range waits {
+	for _, w := range h.Retries {
 		low, high = low+w.Min, high+w.Max
 		parts = append(parts, between(w.Min, w.Max))
 	}
-	return fmt.Sprintf("%d, after %s; together %s", len(waits), strings.Join(parts, ", "), between(low, high))
+	text := fmt.Sprintf("%d, after %s; ", h.MaxRetries, strings.Join(parts, ", "))
+	if n := len(h.Retries); n < h.MaxRetries {
+		return fmt.Sprintf("%sthese %d together %s, and so on", text, n, between(low, high))
+	}
+	return text + "together " + between(low, high)
 }
 
 func between(low, high time.Duration) string {

@@ -136,7 +136,7 @@ func TestKeys_aSourceIsReplacedWhenThePatternLeavesOutAnotherTopic(t *testing.T)
 // U4: flows that read each other's output.
 func TestParseDir_refusesFlowsThatWriteInACircle(t *testing.T) {
 	to := func(topic string) string { return "type: kafka, config: {brokers: b, topic: " + topic + "}" }
-	events := "each event would go round endlessly; write to another topic, or set a filter"
+	events := "each event would go round endlessly; write elsewhere, or set a filter"
 	letters := "a dead letter would go round and never be delivered; let one of them not read the other's dead letters"
 	for name, tc := range map[string]struct {
 		flows []string

@@ -7,6 +7,8 @@ import (
 	"net"
 	"time"
 
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
 	fisohttp "github.com/lsm/fiso/connectors/http"
 	"github.com/lsm/fiso/delivery"
@@ -57,7 +59,28 @@ type sink interface {
 	// compile compiles the expressions of the config. key is the path of the sink in the flow
 	// file.
 	compile(key string, f *spec.Flow) error
+	// expressions returns the expressions of the config, by key.
+	expressions() config.Fields
+	// additions evaluates the expressions on an event that is not sent, as the sink does before it
+	// sends one.
+	additions(ctx context.Context, e *cloudevent.Event) (additions, error)
 	build(env Env) (connector.Sink, error)
+}
+
+// noExpressions is a part of a sink whose config has no expressions.
+type noExpressions struct{}
+
+func (noExpressions) compile(string, *spec.Flow) error { return nil }
+func (noExpressions) expressions() config.Fields       { return nil }
+
+func (noExpressions) additions(context.Context, *cloudevent.Event) (additions, error) {
+	return additions{}, nil
+}
+
+// additions are what a sink sends in addition to an event.
+type additions struct {
+	key     []byte // of a record; nil: none
+	headers []connector.Header
 }
 
 // deadLetters is the decoded config of a place for dead letters.
@@ -69,7 +92,11 @@ type deadLetters interface {
 	build(env Env) (deadletter.Writer, error)
 	// check connects to the place and writes nothing to it.
 	check(ctx context.Context) []connector.Step
-	// read calls fn with each stored dead letter: see Plan.ReadDeadLetters.
+	// name names the place for the user: the topic or the path of the file.
+	name() string
+	// servers are the brokers of a topic; nil for a file.
+	servers() []string
+	// read calls fn with each stored dead letter, with its In empty: see Plan.ReadDeadLetters.
 	read(ctx context.Context, since time.Time, fn func(StoredLetter) error) error
 }
 

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/flow/spec"
@@ -9,10 +10,11 @@ import (
 
 // ParseDir reads all flow files at the paths, which are files or directories. It returns every
 // flow without faults, and config.Errors with the faults of all files. It is a fault if there is
-// no file, if two files define the same flow, or if flows write in a circle.
+// no file, if two files define the same flow, if flows write in a circle, or if two http sources
+// cannot listen side by side.
 func ParseDir(paths ...string) ([]*Plan, error) {
 	flows, err := spec.ParseAll(paths, Parse, (*Plan).Name)
-	faults := append(spec.Faults("", err), refuseLoops(flows)...)
+	faults := slices.Concat(spec.Faults("", err), refuseLoops(flows), refuseSharedPaths(flows))
 	if len(faults) == 0 {
 		return flows, nil
 	}

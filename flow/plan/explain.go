@@ -5,27 +5,55 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/flow/spec"
 )
 
 // Explanation says what a flow will do, for `fiso-flow validate --explain`.
 type Explanation struct {
-	Flow        string   `json:"flow"`
-	File        string   `json:"file"`
-	Paused      bool     `json:"paused"`
-	Source      string   `json:"source"`
-	Filter      string   `json:"filter,omitempty"`
-	Transform   string   `json:"transform"`
-	Sink        string   `json:"sink"`
-	Sinks       []string `json:"sinks,omitempty"` // one line for each of several sinks
-	Routing     string   `json:"routing,omitempty"`
-	Ordering    string   `json:"ordering"`
-	InFlight    string   `json:"inFlight"`
-	Batch       string   `json:"batch,omitempty"`
-	Retries     []Wait   `json:"retries"`
-	Exhausted   string   `json:"exhausted"`
-	DeadLetters string   `json:"deadLetters"`
-	StopTheLine string   `json:"stopTheLine"`
-	Drain       string   `json:"drain"`
+	Flow        string            `json:"flow"`
+	File        string            `json:"file"`
+	Paused      bool              `json:"paused"`
+	Source      string            `json:"source"`
+	Filter      string            `json:"filter,omitempty"`
+	Split       string            `json:"split,omitempty"`
+	Transform   string            `json:"transform"`
+	Attributes  []Expression      `json:"attributes,omitempty"` // cloudevents
+	Sink        string            `json:"sink"`
+	Expressions []Expression      `json:"expressions,omitempty"` // of the sink, if there is one
+	Sinks       []SinkExplanation `json:"sinks,omitempty"`       // if there are several
+	Routing     string            `json:"routing,omitempty"`
+	Ordering    string            `json:"ordering"`
+	InFlight    string            `json:"inFlight"`
+	Batch       string            `json:"batch,omitempty"`
+	Handling                      // of the flow: sinks may have their own
+	Drain       string            `json:"drain"`
+}
+
+// SinkExplanation says what one of several sinks will do.
+type SinkExplanation struct {
+	Name        string       `json:"name"`
+	When        string       `json:"when,omitempty"`
+	Takes       string       `json:"takes"` // When in words
+	Sink        string       `json:"sink"`
+	Batch       string       `json:"batch,omitempty"`
+	Expressions []Expression `json:"expressions,omitempty"`
+	Handling
+}
+
+// Expression is a key and its CEL expression.
+type Expression struct {
+	Key string `json:"key"`
+	CEL string `json:"cel"`
+}
+
+// Handling says how failures are handled.
+type Handling struct {
+	MaxRetries  int    `json:"maxRetries"`
+	Retries     []Wait `json:"retries"` // the first of them
+	Outage      string `json:"outage,omitempty"`
+	Exhausted   string `json:"exhausted"`
+	DeadLetters string `json:"deadLetters"`
+	StopTheLine string `json:"stopTheLine"`
 }
 
 // Wait is the shortest and the longest wait before a retry.
@@ -51,22 +79,17 @@ func (p *Plan) explain() Explanation {
 	f := p.Flow
 	e := Explanation{
 		Flow: f.Name, File: p.File, Paused: f.Paused,
-		Source: f.Source.Type + ": " + p.source.describe(), Sink: p.outputs[0].describe(), Sinks: p.describeOutputs(),
-		Filter: f.Filter.Value, Transform: p.describeTransform(), Ordering: describeOrdering(f.Delivery.Ordering),
-		InFlight:  fmt.Sprintf("at most %d events of a partition, and none further ahead of the oldest unsettled event", f.Delivery.MaxInFlight),
-		Retries:   p.waits(),
-		Exhausted: describeExhausted(f.ErrorHandling.OnExhausted), DeadLetters: "none: an event that cannot be delivered is held and tried again",
-		StopTheLine: "off", Batch: p.outputs[0].describeBatch(f.Delivery.MaxInFlight),
-		Drain: fmt.Sprintf("calls in flight may take %v at a rebalance, a reload or the end; unfinished events go back to the source", f.Delivery.DrainTimeout),
+		Source: f.Source.Type + ": " + p.source.describe(), Sink: p.outputs[0].describe(), Sinks: p.explainOutputs(),
+		Filter: f.Filter.Value, Split: f.Transform.Split.Value, Transform: p.describeTransform(), Attributes: p.attributes(),
+		Ordering: describeOrdering(f.Delivery.Ordering),
+		InFlight: fmt.Sprintf("at most %d events of a partition, and none further ahead of the oldest unsettled event", f.Delivery.MaxInFlight),
+		Handling: explainHandling(&f.ErrorHandling, p.deadLetterQueue),
+		Drain:    fmt.Sprintf("calls in flight may take %v at a rebalance, a reload or the end; unfinished events go back to the source", f.Delivery.DrainTimeout),
 	}
 	if p.hasManySinks() {
-		e.Batch, e.Routing = "", describeRouting(f.Routing)
-	}
-	if p.deadLetterQueue != nil {
-		e.DeadLetters = p.deadLetterQueue.describe()
-	}
-	if n := f.ErrorHandling.StopTheLine.Consecutive; n > 0 {
-		e.StopTheLine = fmt.Sprintf("after %d failed events in a row the flow holds its events, and tries one until it passes", n)
+		e.Routing = describeRouting(f.Routing)
+	} else {
+		e.Batch, e.Expressions = p.outputs[0].describeBatch(f.Delivery.MaxInFlight), expressionsOf(p.outputs[0])
 	}
 	return e
 }
@@ -81,32 +104,74 @@ func describeRouting(r string) string {
 // describe returns the output in one line.
 func (o *output) describe() string { return o.Type + ": " + o.sink.describe() }
 
-// describeOutputs returns one line for each of several sinks, or nil for one sink.
-func (p *Plan) describeOutputs() []string {
+// explainOutputs explains each of several sinks. It returns nil for one sink.
+func (p *Plan) explainOutputs() []SinkExplanation {
 	if !p.hasManySinks() {
 		return nil
 	}
-	var lines []string
+	all := make([]SinkExplanation, 0, len(p.outputs))
 	for _, o := range p.outputs {
-		line := o.Name + ": "
+		s := SinkExplanation{
+			Name: o.Name, When: o.When.Value, Sink: o.describe(), Batch: o.describeBatch(p.Flow.Delivery.MaxInFlight),
+			Expressions: expressionsOf(o), Handling: explainHandling(&o.handling, o.deadLetterQueue),
+		}
 		switch {
-		case !o.When.IsZero():
-			line += "if " + o.When.Value + ", "
+		case s.When != "":
+			s.Takes = "if " + s.When
 		case p.Flow.Routing == "first":
-			line += "everything that gets here, "
+			s.Takes = "everything that gets here"
 		default:
-			line += "everything, "
+			s.Takes = "everything"
 		}
-		line += o.describe()
-		if batch := o.describeBatch(p.Flow.Delivery.MaxInFlight); batch != "" {
-			line += "; batches: " + batch
-		}
-		if o.deadLetterQueue != nil && o.deadLetterKey != p.deadLetterKey {
-			line += "; dead letters: " + o.deadLetterQueue.describe()
-		}
-		lines = append(lines, line)
+		all = append(all, s)
 	}
-	return lines
+	return all
+}
+
+// expressionsOf returns the expressions of a sink by key, such as eventHeaders.X-Tenant.
+func expressionsOf(o *output) []Expression {
+	var all []Expression
+	for _, x := range o.sink.expressions() {
+		all = append(all, Expression{x.Name, x.Value.Value})
+	}
+	return all
+}
+
+// attributes returns the expressions of cloudevents, by key.
+func (p *Plan) attributes() []Expression {
+	var all []Expression
+	add := func(key string, text config.Text) {
+		if !text.IsZero() {
+			all = append(all, Expression{key, text.Value})
+		}
+	}
+	c := &p.Flow.CloudEvents
+	add("id", c.ID)
+	add("type", c.Type)
+	add("source", c.Source)
+	add("subject", c.Subject)
+	add("dataschema", c.DataSchema)
+	for _, x := range c.Extensions {
+		add("extensions."+x.Name, x.Value)
+	}
+	return all
+}
+
+func explainHandling(e *spec.ErrorHandling, l deadLetters) Handling {
+	h := Handling{
+		Retries: waits(e), MaxRetries: e.MaxRetries, Exhausted: describeExhausted(e.OnExhausted), StopTheLine: "off",
+		DeadLetters: "none: an event that cannot be delivered is held and tried again",
+	}
+	if l != nil {
+		h.DeadLetters = l.describe()
+	}
+	if n := e.StopTheLine.Consecutive; n > 0 {
+		h.StopTheLine = fmt.Sprintf("after %d failed events in a row the flow holds its events, and tries one until it passes", n)
+	}
+	if e.Outage == "count" {
+		h.Outage = "count: every failure uses up a retry, also while the sink is away"
+	}
+	return h
 }
 
 func (p *Plan) describeTransform() string {
@@ -133,10 +198,10 @@ func (o *output) describeBatch(maxInFlight int) string {
 	return text
 }
 
-func (p *Plan) waits() []Wait {
-	policy := retry(p.Flow.ErrorHandling)
+func waits(e *spec.ErrorHandling) []Wait {
+	policy := retry(*e)
 	waits := []Wait{}
-	for n := 1; n <= min(p.Flow.ErrorHandling.MaxRetries, maxWaits); n++ {
+	for n := 1; n <= min(e.MaxRetries, maxWaits); n++ {
 		low, high := policy.Bounds(n)
 		waits = append(waits, Wait{n, low, high})
 	}

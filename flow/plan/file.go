@@ -23,6 +23,10 @@ type deadLetterFile struct {
 
 func (c *deadLetterFile) describe() string { return "file " + c.Path }
 
+func (c *deadLetterFile) name() string { return c.Path }
+
+func (c *deadLetterFile) servers() []string { return nil }
+
 func (c *deadLetterFile) setFromFlow(string, string, time.Duration) {}
 
 func (c *deadLetterFile) build(Env) (deadletter.Writer, error) {
@@ -66,7 +70,7 @@ func (c *deadLetterFile) read(ctx context.Context, since time.Time, fn func(Stor
 			return fmt.Errorf("read %s: %w", c.Path, ctx.Err())
 		}
 		n++
-		if err := callIfSince(StoredLetter{Place: strconv.Itoa(n), Letter: l, Err: err}, since, fn); err != nil {
+		if err := callIfSince(StoredLetter{At: strconv.Itoa(n), Letter: l, Err: err}, since, fn); err != nil {
 			return err
 		}
 	}

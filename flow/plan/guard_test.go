@@ -54,7 +54,7 @@ func TestParse_refusesAMapKeyOfBytes(t *testing.T) {
 	_, err := Parse("flow.yaml", []byte("name: a\n"+kafkaIn+out+"transform: {cel: '{b\"x\": 1}'}\n"))
 	faults, ok := errors.AsType[config.Errors](err)
 	if !ok || len(faults) != 1 || faults[0].Code != config.CodeCEL || faults[0].Pos.Line != 4 || faults[0].Pos.Column != 20 ||
-		faults[0].Message != "a map key is of type bytes" {
+		faults[0].Message != "transform.cel: a map key is of type bytes" {
 		t.Errorf("got %v", err)
 	}
 }

@@ -126,6 +126,20 @@ func (c *httpSink) headersOf(ctx context.Context, e *cloudevent.Event) ([]connec
 	return headers, nil
 }
 
+func (c *httpSink) expressions() config.Fields {
+	all := make(config.Fields, 0, len(c.EventHeaders))
+	for _, h := range c.EventHeaders {
+		h.Name = "eventHeaders." + h.Name
+		all = append(all, h)
+	}
+	return all
+}
+
+func (c *httpSink) additions(ctx context.Context, e *cloudevent.Event) (additions, error) {
+	headers, err := c.headersOf(ctx, e)
+	return additions{headers: headers}, err
+}
+
 func (c *httpSink) build(env Env) (connector.Sink, error) {
 	opts := fisohttp.SinkOptions{Dial: env.Dial}
 	if len(c.headers) > 0 {

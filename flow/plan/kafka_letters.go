@@ -43,6 +43,10 @@ func (c *deadLetterTopic) describe() string {
 	return fmt.Sprintf("Kafka topic %s of %s, created when it is missing", c.Topic, strings.Join(c.Brokers, ","))
 }
 
+func (c *deadLetterTopic) name() string { return c.Topic }
+
+func (c *deadLetterTopic) servers() []string { return c.Brokers }
+
 func (c *deadLetterTopic) build(env Env) (deadletter.Writer, error) {
 	p, err := kafka.NewProducer(c.ProducerConfig, kafka.ProducerOptions{Logger: env.Logger, CreateTopics: true, Dial: env.Dial})
 	if err != nil {
@@ -86,11 +90,11 @@ func (c *deadLetterTopic) read(ctx context.Context, since time.Time, fn func(Sto
 	// The topic is read from its start: a record's timestamp comes from the clock of the process
 	// that wrote the letter. Parse reads the time of the failure from a header.
 	opts := kafka.ReadOptions{MaxBatchBytes: int64(c.MaxBatch), OnSkip: func(s kafka.Skip) error {
-		return fn(StoredLetter{Place: fmt.Sprintf("%d:%d", s.Partition, s.From), Err: s.Err, Unread: int(s.To - s.From + 1)})
+		return fn(StoredLetter{At: fmt.Sprintf("%d:%d", s.Partition, s.From), Err: s.Err, Unread: int(s.To - s.From + 1)})
 	}}
 	err := kafka.ReadTopic(ctx, c.ClientConfig, c.Topic, opts, func(r kafka.Record) error {
 		m := &connector.Message{Key: r.Key, Value: r.Value, Headers: r.Headers}
-		s := StoredLetter{Place: fmt.Sprintf("%d:%d", r.Partition, r.Offset)}
+		s := StoredLetter{At: fmt.Sprintf("%d:%d", r.Partition, r.Offset)}
 		s.Letter, s.Err = deadletter.Parse(m)
 		return callIfSince(s, since, fn)
 	})

@@ -8,14 +8,17 @@ import (
 	"strings"
 )
 
-func (c *kafkaSink) writes() place       { return place{c.Topic, c.Brokers} }
-func (c *deadLetterTopic) writes() place { return place{c.Topic, c.Brokers} }
+// protocolKafka is the protocol of a topic as a place.
+const protocolKafka = "kafka"
+
+func (c *kafkaSink) writes() place       { return place{protocolKafka, c.Topic, c.Brokers} }
+func (c *deadLetterTopic) writes() place { return place{protocolKafka, c.Topic, c.Brokers} }
 
 func (c *kafkaSource) excluded() []string   { return c.exclude }
 func (c *kafkaSource) excludePlace(p place) { c.exclude = append(c.exclude, p.name) }
 
 func (c *kafkaSource) reads(p place) (key string, ok bool) {
-	if p.name == "" || !sameCluster(c.Brokers, p.servers) {
+	if p.protocol != protocolKafka || p.name == "" || !sameCluster(c.Brokers, p.servers) {
 		return "", false
 	}
 	if c.Topic == p.name {

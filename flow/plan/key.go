@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/flow/spec"
 	"github.com/lsm/fiso/flow/transform"
@@ -61,16 +62,40 @@ func (k *keySink) SendBatch(ctx context.Context, events []*cloudevent.Event) []e
 
 // withKey returns a copy of e with the key: a sink must not change its events.
 func (k *keySink) withKey(ctx context.Context, e *cloudevent.Event) (*cloudevent.Event, error) {
-	key, err := k.key.Eval(ctx, e)
+	key, err := keyOf(ctx, k.key, e)
+	if err != nil {
+		return nil, err
+	}
+	keyed := *e
+	keyed.Key = key
+	return &keyed, nil
+}
+
+// keyOf evaluates the expression for a record's key.
+func keyOf(ctx context.Context, x expression, e *cloudevent.Event) ([]byte, error) {
+	key, err := x.Eval(ctx, e)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("compute the record's key: %w", ctx.Err())
 		}
 		return nil, connector.AsUnsendable(fmt.Errorf("compute the record's key: %w", err))
 	}
-	keyed := *e
-	keyed.Key = key
-	return &keyed, nil
+	return key, nil
+}
+
+func (c *kafkaSink) expressions() config.Fields {
+	if c.Key.IsZero() {
+		return nil
+	}
+	return config.Fields{{Name: "key", Value: c.Key}}
+}
+
+func (c *kafkaSink) additions(ctx context.Context, e *cloudevent.Event) (additions, error) {
+	if c.key == nil {
+		return additions{key: e.Key}, nil
+	}
+	key, err := keyOf(ctx, c.key, e)
+	return additions{key: key}, err
 }
 
 // Check calls Check of the inner sink.

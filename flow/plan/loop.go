@@ -8,11 +8,11 @@ import (
 	"github.com/lsm/fiso/flow/spec"
 )
 
-// place is where flows write records and sources may read them, such as a topic: its name and the
-// addresses of its servers. The zero value is no place.
+// place is where flows write events and sources may read them. The zero value is no place.
 type place struct {
-	name    string
-	servers []string
+	protocol string   // kafka, http or https
+	name     string   // topic or path
+	servers  []string // addresses
 }
 
 // reader is a source that reads from a place.
@@ -20,6 +20,11 @@ type reader interface {
 	// reads reports whether the source reads records in p. key is the config key that names p, or
 	// "" if a pattern matches it.
 	reads(p place) (key string, ok bool)
+}
+
+// patternReader is a reader whose places may be given by a pattern.
+type patternReader interface {
+	reader
 	// excludePlace excludes a place that a pattern matches from what the source reads.
 	excludePlace(p place)
 	// excluded returns the names of the excluded places.
@@ -53,8 +58,13 @@ func (p *Plan) refuseOwnLoop(c *checker) {
 	}
 	for _, o := range p.outputs {
 		to := destinationOf(o.sink)
-		if _, reads := src.reads(to); reads {
+		_, reads := src.reads(to)
+		switch {
+		case !reads:
+		case to.protocol == protocolKafka:
 			c.add(o.fault("topic", "%s is a topic that this flow reads: each event would come back endlessly; write to another topic", to.name))
+		default:
+			c.add(o.fault("url", "this flow's source listens there: each event would come back endlessly; send to another address or path"))
 		}
 	}
 }
@@ -67,7 +77,9 @@ func (p *Plan) refuseDeadLetterLoop(c *checker, src reader, letters deadLetters,
 	switch {
 	case !reads:
 	case key == "":
-		src.excludePlace(to)
+		if pattern, ok := src.(patternReader); ok {
+			pattern.excludePlace(to)
+		}
 	case named.Type != "":
 		c.add(named.Config.Fault("topic",
 			"%s is a topic that this flow reads: each dead letter would become another one; name a topic for dead letters alone", to.name))
@@ -84,7 +96,7 @@ func (p *Plan) refuseDeadLetterLoop(c *checker, src reader, letters deadLetters,
 func refuseLoops(flows []*Plan) config.Errors {
 	var faults config.Errors
 	for _, c := range []loopFinder{
-		{flows, (*Plan).outputTopics, "each event would go round endlessly; write to another topic, or set a filter"},
+		{flows, (*Plan).outputTopics, "each event would go round endlessly; write elsewhere, or set a filter"},
 		{flows, (*Plan).deadLetterTopics, "a dead letter would go round and never be delivered; let one of them not read the other's dead letters"},
 	} {
 		if path := c.find(); path != nil {

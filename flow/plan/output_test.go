@@ -62,24 +62,29 @@ func TestVersion_hasAnOutputForEachSink(t *testing.T) {
 }
 
 func TestExplain_tellsOfEachSink(t *testing.T) {
-	text, err := json.Marshal(parsed(t, severalSinks).explain())
-	if err != nil {
-		t.Fatal(err)
+	e := parsed(t, severalSinks).explain()
+	if len(e.Sinks) != 3 || e.MaxRetries != 3 || e.Batch != "" || !strings.Contains(e.Routing, "first: the first sink whose condition holds") {
+		t.Fatalf("%+v", e)
 	}
-	for _, want := range []string{
-		`eu: if data.region == \"eu\", http: POST http://x/, CloudEvents in batch mode; batches: up to 7 events or 1MiB, or what has arrived after 50ms; dead letters: Kafka topic eu-dlq of b:9092`,
-		`big: if data.n \u003e 5, http: POST http://y/, CloudEvents in structured mode; dead letters: file /var/dlq`,
-		"rest: everything that gets here, stdout: ", "first: the first sink whose condition holds",
-	} {
-		if !strings.Contains(string(text), want) {
-			t.Errorf("lacks %s: %s", want, text)
-		}
+	eu, big, rest := e.Sinks[0], e.Sinks[1], e.Sinks[2]
+	if eu.Takes != `if data.region == "eu"` || eu.Sink != "http: POST http://x/, CloudEvents in batch mode" ||
+		eu.Batch != "up to 7 events or 1MiB, or what has arrived after 50ms" || eu.DeadLetters != "Kafka topic eu-dlq of b:9092, created when it is missing" ||
+		eu.MaxRetries != 3 || !strings.HasPrefix(eu.Exhausted, "block: ") || !strings.HasPrefix(eu.Outage, "count: ") {
+		t.Errorf("%+v", eu)
 	}
-	all, _ := json.Marshal(parsed(t, severalSinks+"routing: all\n").explain())
-	for _, want := range []string{"rest: everything, stdout", "all: every sink whose condition holds"} {
-		if !strings.Contains(string(all), want) {
-			t.Errorf("lacks %s: %s", want, all)
-		}
+	if big.When != "data.n > 5" || big.DeadLetters != "file /var/dlq" || big.MaxRetries != 1 || len(big.Retries) != 1 || big.Batch != "" {
+		t.Errorf("%+v", big)
+	}
+	if rest.Takes != "everything that gets here" || !strings.HasPrefix(rest.Sink, "stdout: ") || rest.When != "" || rest.DeadLetters != e.DeadLetters || rest.MaxRetries != 3 {
+		t.Errorf("%+v", rest)
+	}
+	all := parsed(t, severalSinks+"routing: all\n").explain()
+	if all.Sinks[2].Takes != "everything" || !strings.Contains(all.Routing, "all: every sink whose condition holds") {
+		t.Errorf("%+v", all)
+	}
+	text, err := json.Marshal(e)
+	if err != nil || !strings.Contains(string(text), `{"name":"big","when":"data.n \u003e 5","takes":"if data.n \u003e 5","sink":"http: POST http://y/, CloudEvents in structured mode","maxRetries":1,`) {
+		t.Errorf("%v, %s", err, text)
 	}
 }
 
@@ -124,8 +129,8 @@ func TestParse_refusesOfASinkOfSeveral(t *testing.T) {
 	for name, tc := range map[string]struct{ sinks, want string }{
 		"a batch outside batch mode":  {"{name: x, type: http, config: {url: 'http://x/'}, batch: {maxEvents: 2}}", "sinks[0].config.mode: a batch needs mode: batch"},
 		"a setting that is none":      {"{name: x, type: http, config: {url: 'http://x/', tiemout: 1s}}", `did you mean "timeout"`},
-		"a condition that is none":    {"{name: x, when: dta.x, type: stdout}", "flow.yaml:3:25: undeclared reference to 'dta'"},
-		"a key that is none":          {"{name: x, type: kafka, config: {brokers: c, topic: t, key: dta}}", "flow.yaml:3:68: undeclared"},
+		"a condition that is none":    {"{name: x, when: dta.x, type: stdout}", "flow.yaml:3:25: sinks[0].when: undeclared reference to 'dta'"},
+		"a key that is none":          {"{name: x, type: kafka, config: {brokers: c, topic: t, key: dta}}", "flow.yaml:3:68: sinks[0].config.key: undeclared"},
 		"a topic that the flow reads": {"{name: x, when: 'true', type: kafka, config: {brokers: 'b:9092', topic: orders}}", "sinks[0].config.topic: orders is a topic that this flow reads"},
 		"dead letters that it reads":  {"{name: x, type: stdout, errorHandling: {deadLetterTopic: orders}}", "orders is the topic for this flow's dead letters"},
 		"a header of batch mode":      {"{name: x, type: http, config: {url: 'http://x/', mode: batch, eventHeaders: {X-A: id}}}", "sinks[0].config.eventHeaders: does not go with mode: batch"},
@@ -133,7 +138,7 @@ func TestParse_refusesOfASinkOfSeveral(t *testing.T) {
 		"a header of the credential":  {"{name: x, type: http, config: {url: 'http://x/', auth: {type: bearer, token: t}, eventHeaders: {authorization: id}}}", "eventHeaders.authorization: auth sets this header already"},
 		"a header that is set":        {"{name: x, type: http, config: {url: 'http://x/', headers: {x-a: b}, eventHeaders: {X-A: id}}}", "eventHeaders.X-A: headers sets this header already"},
 		"a header in two cases":       {"{name: x, type: http, config: {url: 'http://x/', eventHeaders: {X-A: id, x-a: id}}}", "eventHeaders.x-a: this header is there twice"},
-		"a header that is no CEL":     {"{name: x, type: http, config: {url: 'http://x/', eventHeaders: {X-A: dta}}}", "flow.yaml:3:78: undeclared"},
+		"a header that is no CEL":     {"{name: x, type: http, config: {url: 'http://x/', eventHeaders: {X-A: dta}}}", "flow.yaml:3:78: sinks[0].config.eventHeaders.X-A: undeclared"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := Parse("flow.yaml", []byte("name: a\n"+kafkaIn+"sinks: ["+tc.sinks+"]\n")); err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "flow.yaml:") {
@@ -178,11 +183,26 @@ func TestProcess_givesEachEventToItsSinks(t *testing.T) {
 	for _, d := range all {
 		got = append(got, d.Sink+" "+d.Event.ID)
 	}
-	if want := []string{"eu orders-0-7#0", "big orders-0-7#0", "rest orders-0-7#0", "rest orders-0-7#1"}; err == nil && !slices.Equal(got, want) || b.AtMostOneDelivery() {
+	if want := []string{"eu orders-0-7#0", "big orders-0-7#0", "rest orders-0-7#0", "rest orders-0-7#1"}; err == nil && !slices.Equal(got, want) || b.SendsEventAlone() {
 		t.Errorf("got %q, %v", got, err)
 	}
 	none := parsed(t, "name: a\n"+kafkaIn+"sinks: [{name: x, when: 'false', type: stdout}]\n")
 	if _, err := none.Process(t.Context(), m); !errors.Is(err, delivery.ErrUnrouted) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestDeadLetterPlaces_areTheTopicsAndFilesWithDifferentNames(t *testing.T) {
+	of := func(a, b string) string {
+		return "name: a\n" + kafkaIn + "sinks: [{name: x, type: stdout, errorHandling: {deadLetter: " + a + "}}, {name: y, type: stdout, errorHandling: {deadLetter: " + b + "}}]\nrouting: all\n"
+	}
+	for want, text := range map[string][2]string{
+		"fiso-dlq-a /x t":        {"{type: file, config: {path: /x}}", "{type: kafka, config: {brokers: c, topic: t}}"},
+		"fiso-dlq-a t@c t@d:1,e": {"{type: kafka, config: {brokers: c, topic: t}}", "{type: kafka, config: {brokers: 'd:1,e', topic: t}}"},
+		"fiso-dlq-a t":           {"{type: kafka, config: {brokers: c, topic: t}}", "{type: kafka, config: {brokers: c, topic: t, maxBatchBytes: 1MiB}}"},
+	} {
+		if got := strings.Join(parsed(t, of(text[0], text[1])).DeadLetterPlaces(), " "); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
 	}
 }

@@ -2,14 +2,11 @@ package plan
 
 import (
 	"cmp"
-	"context"
 	"slices"
 	"time"
 
-	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/delivery/fault"
 	"github.com/lsm/fiso/flow/spec"
 	"github.com/lsm/fiso/flow/transform"
 )
@@ -128,7 +125,7 @@ func (p *Plan) expressions(c *checker) {
 func (p *Plan) fingerprints() {
 	f := p.Flow
 	var excluded []string
-	if r, ok := p.source.(reader); ok {
+	if r, ok := p.source.(patternReader); ok {
 		excluded = r.excluded()
 	}
 	p.sourceKey = fingerprint(fieldsWithReload(f, "restart"), p.source, excluded)
@@ -183,33 +180,3 @@ func (p *Plan) ManyStreams() bool { return p.source.manyStreams() }
 
 // Guard calls do, which works on this flow: see spec.Guard.
 func (p *Plan) Guard(do func() error) error { return spec.Guard(p.File, do) }
-
-// Delivery is an event and the name of its sink.
-type Delivery struct {
-	Sink  string
-	Event *cloudevent.Event
-}
-
-// Process applies filter, transform, attributes and routing to one message, for commands: see
-// transform.Transformer.Transform. It is an error if a sink must write the data as JSON and the
-// data is not valid JSON.
-func (p *Plan) Process(ctx context.Context, m *connector.Message) (all []Delivery, err error) {
-	err = p.Guard(func() error {
-		routed, err := p.process.Transform(ctx, m, nil)
-		for _, r := range routed {
-			o := p.outputs[r.Output]
-			if err := r.Event.CheckData(); err != nil && o.sink.writesJSON() {
-				return fault.New(fault.DecodeFailed, err)
-			}
-			all = append(all, Delivery{o.Name, r.Event})
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return all, nil
-}
-
-// AtMostOneDelivery reports whether each message becomes at most one event for one sink.
-func (p *Plan) AtMostOneDelivery() bool { return !p.hasManySinks() && p.Flow.Transform.Split.IsZero() }

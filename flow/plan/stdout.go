@@ -5,7 +5,6 @@ import (
 
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/delivery"
-	"github.com/lsm/fiso/flow/spec"
 	"github.com/lsm/fiso/flow/stdout"
 )
 
@@ -14,12 +13,12 @@ var stdoutConnector = connectorType{name: "stdout", sink: func() sink { return n
 // stdoutSink has no settings.
 type stdoutSink struct {
 	stdout.Config `yaml:",inline"`
+	noExpressions `yaml:"-"`
 }
 
-func (c *stdoutSink) describe() string                 { return "a line of JSON on standard output for each event" }
-func (c *stdoutSink) wantBatches()                     {}
-func (c *stdoutSink) writesJSON() bool                 { return true }
-func (c *stdoutSink) compile(string, *spec.Flow) error { return nil }
+func (c *stdoutSink) describe() string { return "a line of JSON on standard output for each event" }
+func (c *stdoutSink) wantBatches()     {}
+func (c *stdoutSink) writesJSON() bool { return true }
 
 // One write per event costs more than the rest of the sink. A user at a terminal does not notice
 // the wait.

@@ -27,11 +27,11 @@ func (s settlement) String() string {
 }
 
 // isExplained reports whether there is a reason that an event was settled by a, and again by b. There
-// are exactly five reasons.
+// are exactly six reasons.
 func (o *oracle) isExplained(out *outcome, a, b settlement) bool {
 	last, done := o.lastSettlement(out, a, b)
-	return isUnknown(a, b) || !done && o.ownerMayHaveChanged(out.of.position.part, a, b) || o.answeredAtDrainEnd(out, last) || o.commitPrevented(last,
-		b) || o.inFlightWhenLost(a) || o.inFlightWhenLost(b)
+	return isUnknown(a, b) || !done && o.ownerMayHaveChanged(out.of.position.part, a, b) || o.answeredAtDrainEnd(out, last) ||
+		o.commitPrevented(last, b) || o.commitRefused(last, b) || o.inFlightWhenLost(a) || o.inFlightWhenLost(b)
 }
 
 // lastSettlement returns the settlement by which the record was settled for all sinks. done is false if that
@@ -107,6 +107,22 @@ func (o *oracle) commitPrevented(a, b settlement) bool {
 	}
 	return false
 }
+
+// commitRefused reports whether the member that settled the event released its partitions during a
+// rebalance that did not end, because another member was cut off, and gave up after the broker had
+// refused its commits for as long as it waits. Kafka takes no commits of a classic group while the
+// leader's assignment is outstanding.
+func (o *oracle) commitRefused(a, b settlement) bool {
+	return slices.ContainsFunc(o.entries, func(e entry) bool {
+		return !a.deadLetter && e.kind == note && e.member == a.member && e.at >= a.at && e.at <= b.at &&
+			strings.Contains(e.text, commitGivenUp) && slices.ContainsFunc(o.faultPeriods, func(why entry) bool {
+			return why.member != "" && why.member != a.member && why.at <= e.at && e.at <= why.until
+		})
+	})
+}
+
+// commitGivenUp is what a member logs at level WARN.
+const commitGivenUp = "WARN last commit of released partitions failed"
 
 // commitDue returns when a commit of the settlement is expected at the latest. Earlier unsettled events do
 // not matter: the commit metadata lists what is done beyond the offset. A rebalance delays

@@ -97,6 +97,9 @@ func (s *example) deliveryOf(n int) int {
 // joinTimedOut is what a member logs after JoinGroup timed out.
 const joinTimedOut = "INFO franz-go: group manage loop errored group=g err=read tcp: i/o timeout"
 
+// lastCommitRefused is what a member logs that released its partitions during a rebalance.
+const lastCommitRefused = commitGivenUp + " error=commit orders partition 0: REBALANCE_IN_PROGRESS"
+
 func TestOracle_acceptsAValidHistory(t *testing.T) {
 	s := newExample()
 	if violations := judge(s.sim, s.entries); len(violations) > 0 {
@@ -145,6 +148,15 @@ func TestOracle_reportsEachBrokenRule(t *testing.T) {
 		"settled twice, while the JoinGroup of a third member was not answered": {func(s *example) {
 			s.add(entry{member: "C.1", text: joinTimedOut})
 			s.deliver("B.1", 1)
+		}, "0/1 (event 1, good) was settled by A.1"},
+		"settled twice, after the last commit was refused in a rebalance of healthy members": {func(s *example) {
+			s.add(entry{member: "A.1", text: lastCommitRefused})
+			s.deliver("B.1", 1)
+		}, "0/1 (event 1, good) was settled by A.1"},
+		"settled twice, after the last commit of a third member was refused": {func(s *example) {
+			s.add(entry{kind: faultPeriod, member: "B.1", text: "is cut off", until: time.Hour})
+			s.add(entry{member: "C.1", text: lastCommitRefused})
+			s.deliver("D.1", 1)
 		}, "0/1 (event 1, good) was settled by A.1"},
 		"settled twice, after partitions were lost without a fault": {func(s *example) {
 			s.addLostPartitions("B.1")
@@ -206,6 +218,11 @@ func TestOracle_acceptsWhatFaultsExplain(t *testing.T) {
 		"a member whose JoinGroup was not answered": func(s *example) {
 			s.deliver("B.1", 1)
 			s.add(entry{member: "A.1", text: joinTimedOut})
+		},
+		"a last commit refused in a rebalance that waits for a member that is cut off": func(s *example) {
+			s.add(entry{kind: faultPeriod, member: "C.1", text: "is cut off", until: time.Hour})
+			s.add(entry{member: "A.1", text: lastCommitRefused})
+			s.deliver("B.1", 1)
 		},
 		"a cluster that refuses commits": func(s *example) {
 			s.add(entry{kind: faultPeriod, text: "errors", until: time.Hour})

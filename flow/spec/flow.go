@@ -38,22 +38,22 @@ type Types struct {
 // Source names a connector to read from.
 type Source struct {
 	Type   string     `yaml:"type" required:"true" doc:"Name of the connector."`
-	Config config.Raw `yaml:"config" doc:"Settings of that connector."`
+	Config config.Raw `yaml:"config" settings:"true" doc:"Settings of that connector."`
 }
 
 // Sink names a connector to deliver to.
 type Sink struct {
 	Name   string     `yaml:"name" doc:"Name of the sink in logs and dead letters; default: its type."`
 	Type   string     `yaml:"type" doc:"Name of the connector."`
-	Config config.Raw `yaml:"config" doc:"Settings of that connector."`
+	Config config.Raw `yaml:"config" settings:"true" doc:"Settings of that connector."`
 }
 
 // Output is one of several sinks. Fields that are not set have the value of the flow.
 type Output struct {
 	Name          string              `yaml:"name" required:"true" doc:"Name of the sink in logs, metrics and dead letters: lower-case letters, digits and dashes, 63 at most."`
-	When          config.Text         `yaml:"when" doc:"CEL expression of type bool on the outgoing event; default: every event."`
+	When          config.Text         `yaml:"when" doc:"CEL expression of type bool on the outgoing event; default: every event. If it fails, no sink gets the event."`
 	Type          string              `yaml:"type" required:"true" doc:"Name of the connector."`
-	Config        config.Raw          `yaml:"config" doc:"Settings of that connector."`
+	Config        config.Raw          `yaml:"config" settings:"true" doc:"Settings of that connector."`
 	Batch         *Batch              `yaml:"batch" doc:"Limits of a batch; default: delivery.batch."`
 	ErrorHandling OutputErrorHandling `yaml:"errorHandling" doc:"Settings that differ from the flow's errorHandling."`
 }
@@ -126,7 +126,7 @@ type ErrorHandling struct {
 // DeadLetter names a place for events that cannot be delivered.
 type DeadLetter struct {
 	Type   string     `yaml:"type" doc:"Kind of place; empty: deadLetterTopic on the cluster of the source."`
-	Config config.Raw `yaml:"config" doc:"Settings of that place."`
+	Config config.Raw `yaml:"config" settings:"true" doc:"Settings of that place."`
 }
 
 // StopTheLine stops a flow when many events in a row fail.

@@ -406,3 +406,64 @@ func TestFlow_everyFieldSaysWhatAReloadCosts(t *testing.T) {
 	}
 	walk("", reflect.TypeFor[Flow]())
 }
+
+// A template that renders an unset variable leaves an empty expression. Taken for an absent one, it
+// would split nothing or make a sink take every event.
+func TestParse_refusesAnEmptyExpression(t *testing.T) {
+	for _, key := range []string{
+		"filter", "transform.cel", "transform.split", "transform.fields.f", "cloudevents.id", "cloudevents.type", "cloudevents.source",
+		"cloudevents.subject", "cloudevents.dataschema", "cloudevents.extensions.x",
+	} {
+		for _, value := range []string{`""`, "' '", ""} {
+			block := ""
+			for i, step := range strings.Split(key, ".") {
+				block += "\n" + strings.Repeat("  ", i) + step + ":"
+			}
+			_, err := parse("f.yaml", []byte(minimal(block[1:]+" "+value+"\n")))
+			if err == nil || !strings.HasSuffix(strings.Split(err.Error(), "\n")[0], ": "+key+": the expression is empty") || strings.Count(err.Error(), "f.yaml:") != 1 {
+				t.Errorf("%s: %s: got %v", key, value, err)
+			}
+		}
+	}
+	for _, when := range []string{`""`, "", "null", "[a]"} { // the second sink can still get events
+		_, err := parse("f.yaml", []byte(withSinks("{name: a, type: stdout, when: "+when+"}, {name: b, type: stdout}")))
+		if err == nil || !strings.Contains(err.Error(), "f.yaml:3:") || !strings.Contains(err.Error(), ": sinks[0].when: ") || strings.Count(err.Error(), "f.yaml:") != 1 {
+			t.Errorf("when: %s: got %v", when, err)
+		}
+	}
+}
+
+// Hints name the place that the author meant, and one mistake is one error.
+func TestParse_pointsAtWhatWasMeant(t *testing.T) {
+	const source = "name: a\nsource: {type: kafka}\n"
+	const definition = "apiVersion: fiso.io/v1alpha1\nkind: FlowDefinition\nmetadata: {name: a}\n"
+	for text, want := range map[string]string{
+		minimal("eventHeaders: {a: b}\n"): "f.yaml:4:1: unknown key \"eventHeaders\"\n  4 | eventHeaders: {***\n    | ^^^^^^^^^^^^ " +
+			"known keys: cloudevents, delivery, errorHandling, filter, name, paused, routing, runtime, sink, sinks, source, transform; " +
+			"does it belong under source.config, sink.config or sinks[].config?",
+		"name: a\nsource: {type: kafka, zebra: 1}\nsink: {type: stdout}\n": "f.yaml:2:23: unknown key \"zebra\" in source\n  2 | source: {type: kafka, zebra: ***\n" +
+			"    |                       ^^^^^ does it belong under source.config?",
+		definition + "zebra: 1\nspec: {source: {type: kafka}, sink: {type: stdout}}\n": "f.yaml:4:1: unknown key \"zebra\"\n  4 | zebra: ***\n" +
+			"    | ^^^^^ known keys: apiVersion, kind, metadata, spec, status",
+		source + "sinks: {name: a, type: stdout}\n": "f.yaml:3:8: sinks: expected a list, found a mapping\n  3 | sinks: {name: a, type: stdout}\n" +
+			"    |        ^ write - before it",
+		source + "sinks: {a: {type: stdout}}\n": "f.yaml:3:8: sinks: expected a list, found a mapping\n  3 | sinks: {***\n" +
+			"    |        ^ write - before it",
+		source + "sinks: stdout\n": "f.yaml:3:8: sinks: expected a list, found a hidden value\n  3 | sinks: ***\n" +
+			"    |        ^^^ write it in [ ]",
+		source + "sinks: {name: a, typ: stdout}\n": "f.yaml:3:8: sinks: expected a list, found a mapping\n  3 | sinks: {name: a, typ: stdout}\n" +
+			"    |        ^ write - before it\n" +
+			"f.yaml:3:18: unknown key \"typ\" in sinks[0]\n  3 | sinks: {name: a, typ: stdout}\n    |                  ^^^ did you mean \"type\"?",
+		"source: {type: kafka}\nsink: {type: stdout}\nzebra: {name: abcd}\n": "f.yaml:1:1: name: missing: give the flow a name, as in name: order-events\n" +
+			"  1 | source: {type: kafka}\n    | ^\n" +
+			"f.yaml:3:1: unknown key \"zebra\"\n  3 | zebra: {***\n    | ^^^^^ " +
+			"known keys: cloudevents, delivery, errorHandling, filter, name, paused, routing, runtime, sink, sinks, source, transform; " +
+			"does it belong under source.config, sink.config or sinks[].config?",
+		withSinks("{name: __, type: stdout}"): "f.yaml:3:16: sinks[0].name: \"__\" is not a valid name; use lower-case letters, digits and dashes, as in my-sink\n" +
+			"  3 | sinks: [{name: __, type: stdout}]\n    |                ^^",
+	} {
+		if _, err := parse("f.yaml", []byte(text)); err == nil || err.Error() != want {
+			t.Errorf("%s: got\n%v\nwant\n%s", text, err, want)
+		}
+	}
+}

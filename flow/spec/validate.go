@@ -52,13 +52,13 @@ func validName(key, name string) error {
 	case len(name) > maxName:
 		return fault(key, "%d characters are too many; use at most %d", len(name), maxName)
 	case !label.MatchString(name):
-		return fault(key, "%q is not a valid name; use lower-case letters, digits and dashes, as in %s", name, suggestName(name))
+		return fault(key, "%q is not a valid name; use lower-case letters, digits and dashes, as in %s", name, suggestName(name, strings.HasPrefix(key, "sinks")))
 	}
 	return nil
 }
 
-// suggestName returns a valid name that is close to name.
-func suggestName(name string) string {
+// suggestName returns a valid name that is close to the name of a flow or sink.
+func suggestName(name string, isSink bool) string {
 	s := strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
@@ -69,10 +69,13 @@ func suggestName(name string) string {
 			return '-'
 		}
 	}, name)
-	if s = strings.Trim(s, "-"); s == "" {
-		return "my-flow"
+	switch s = strings.Trim(s, "-"); {
+	case s != "":
+		return s
+	case isSink:
+		return "my-sink"
 	}
-	return s
+	return "my-flow"
 }
 
 func (f *Flow) validateTypes() error {
@@ -114,7 +117,7 @@ func (f *Flow) validateSinks() error {
 			errs = append(errs, fault(key,
 				"gets no event, because sinks[%d] has no when and takes them all; give that one a when, put it last, or set routing: all", takesAll))
 		}
-		if s.When.IsZero() {
+		if s.When.Key() == "" {
 			takesAll = i
 		}
 	}

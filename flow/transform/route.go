@@ -32,7 +32,7 @@ func (c *compiler) routes(all []Route) []route {
 // the event, or -1. If that output is gone the event is routed like a new one.
 // If its condition is no longer true, none is true if the other outputs had the
 // event before: then no output takes it.
-func (p *Transformer) target(ctx context.Context, e *cloudevent.Event, r deadletter.Replay) (target int, none bool, err error) {
+func (p *Transformer) target(ctx context.Context, e *cloudevent.Event, r *deadletter.Replay) (target int, none bool, err error) {
 	for i := range p.routes {
 		if p.routes[i].name != r.Sink {
 			continue
@@ -54,13 +54,26 @@ func (r *route) takes(ctx context.Context, e *cloudevent.Event) (bool, error) {
 	return r.when.holds(ctx, e)
 }
 
+// replayed returns the replay that a message is, or nil.
+func (p *Transformer) replayed(m *connector.Message) *deadletter.Replay {
+	if p.split == nil && len(p.routes) == 0 {
+		return nil // it would change nothing
+	}
+	r, ok := deadletter.Replayed(m, p.flow)
+	if !ok {
+		return nil
+	}
+	replay := r // r itself would be allocated for every message
+	return &replay
+}
+
 // route appends an event once for each output that takes it. part is as in
 // delivery.Routed.
-func (p *Transformer) route(ctx context.Context, m *connector.Message, e *cloudevent.Event, part int, into []delivery.Routed) ([]delivery.Routed, error) {
+func (p *Transformer) route(ctx context.Context, replay *deadletter.Replay, e *cloudevent.Event, part int, into []delivery.Routed) ([]delivery.Routed, error) {
 	if len(p.routes) == 0 {
 		return append(into, delivery.Routed{Event: e, Part: part}), nil
 	}
-	if replay, ok := deadletter.Replayed(m, p.flow); ok {
+	if replay != nil {
 		target, none, err := p.target(ctx, e, replay)
 		if err != nil || none {
 			return into, err

@@ -17,17 +17,16 @@ const maxSplit = 10_000
 // parts appends the events of a message that is split, and returns their
 // number. The data of each is an element of the list, and parent is the data of
 // the message; the id is that of the message with #0, #1 and so on appended.
-func (p *Transformer) parts(v *vars, into []delivery.Routed) ([]delivery.Routed, int, error) {
+func (p *Transformer) parts(v *vars, replay *deadletter.Replay, into []delivery.Routed) ([]delivery.Routed, int, error) {
 	list, err := p.list(v)
 	if err != nil {
 		return into, 0, err
 	}
-	replay, replayed := deadletter.Replayed(v.message, p.flow)
 	id := v.event.ID
 	n := 0
 	for e := list.First(); e.Kind() != lazyjson.Absent; e = e.Next(list) {
-		if !replayed || replay.Part == 0 || replay.Part == n+1 {
-			if into, err = p.part(v, id, n, e.Raw(), into); err != nil {
+		if replay == nil || replay.Part == 0 || replay.Part == n+1 {
+			if into, err = p.part(v, replay, id, n, e.Raw(), into); err != nil {
 				return into, n, err
 			}
 		}
@@ -64,7 +63,7 @@ func (p *Transformer) list(v *vars) (lazyjson.Value, error) {
 
 // part appends one event of a message that is split, for the outputs that take
 // it.
-func (p *Transformer) part(whole *vars, id string, n int, data []byte, into []delivery.Routed) ([]delivery.Routed, error) {
+func (p *Transformer) part(whole *vars, replay *deadletter.Replay, id string, n int, data []byte, into []delivery.Routed) ([]delivery.Routed, error) {
 	v := p.pool.Get().(*vars)
 	defer func() {
 		v.limited, v.cancel = nil, nil // they belong to whole
@@ -85,5 +84,5 @@ func (p *Transformer) part(whole *vars, id string, n int, data []byte, into []de
 	if p.customID {
 		e.ID += suffix
 	}
-	return p.route(whole.ctx, whole.message, e, n+1, into)
+	return p.route(whole.ctx, replay, e, n+1, into)
 }

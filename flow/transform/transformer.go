@@ -9,6 +9,7 @@ import (
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/delivery"
+	"github.com/lsm/fiso/delivery/deadletter"
 )
 
 // Transformer turns messages into events. It is immutable and safe for
@@ -76,26 +77,36 @@ func New(cfg Config) (*Transformer, error) {
 // (fault.CodeOf), except connector.ErrInterrupted, which is returned if ctx
 // ended. Events without a transform share m's bytes.
 func (p *Transformer) Transform(ctx context.Context, m *connector.Message, into []delivery.Routed) ([]delivery.Routed, error) {
+	return p.transformReplay(ctx, m, p.replayed(m), into)
+}
+
+// Replay is Transform for a message that is replayed, whatever its headers and
+// position say.
+func (p *Transformer) Replay(ctx context.Context, m *connector.Message, r deadletter.Replay, into []delivery.Routed) ([]delivery.Routed, error) {
+	return p.transformReplay(ctx, m, &r, into)
+}
+
+func (p *Transformer) transformReplay(ctx context.Context, m *connector.Message, replay *deadletter.Replay, into []delivery.Routed) ([]delivery.Routed, error) {
 	v := p.pool.Get().(*vars)
 	v.ctx, v.timeout = ctx, p.timeout
-	into, err := p.transform(v, m, into)
+	into, err := p.transform(v, m, replay, into)
 	v.release()
 	p.pool.Put(v)
 	return into, err
 }
 
-func (p *Transformer) transform(v *vars, m *connector.Message, into []delivery.Routed) ([]delivery.Routed, error) {
+func (p *Transformer) transform(v *vars, m *connector.Message, replay *deadletter.Replay, into []delivery.Routed) ([]delivery.Routed, error) {
 	pass, err := p.read(v, m)
 	if err != nil || !pass {
 		return into, err
 	}
 	before, made := len(into), 1
 	if p.split != nil {
-		into, made, err = p.parts(v, into)
+		into, made, err = p.parts(v, replay, into)
 	} else {
 		var e *cloudevent.Event
 		if e, err = p.write(v); err == nil {
-			into, err = p.route(v.ctx, m, e, 0, into)
+			into, err = p.route(v.ctx, replay, e, 0, into)
 		}
 	}
 	if err == nil && made > 0 && len(into) == before {

@@ -13,7 +13,7 @@ func TestCompileKey_saysWhatIsWrong(t *testing.T) {
 		"an unquoted text":     {"orders", `orders is read as CEL; a literal text needs quotes: '"orders"'`},
 		"with a dash":          {"customer-id", `a literal text needs quotes: '"customer-id"'`},
 		"a field without data": {"customer.id + path", "did you mean data.customer?"},
-		"no end":               {"data.", "Syntax error"},
+		"no end":               {"data.", "the expression ends too early"},
 		"a truth value":        {"path == query", "a key must be a string or a number, and this is bool"},
 		"a list":               {"[path]", "a key must be a string or a number"},
 		"work without a bound": {`data.a.replace("", data.b)`, "replace is not available for keys"},

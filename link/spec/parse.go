@@ -2,6 +2,7 @@ package spec
 
 import (
 	"errors"
+	"regexp"
 
 	"github.com/lsm/fiso/common/config"
 )
@@ -11,8 +12,8 @@ import (
 func Parse(name string, data []byte, opts ...config.Option) (*Config, error) {
 	c := &Config{}
 	if err := config.Decode(name, data, c, append(opts, config.Interpolate())...); err != nil {
-		if _, ok := errors.AsType[config.Errors](err); ok {
-			return nil, err
+		if errs, ok := errors.AsType[config.Errors](err); ok {
+			return nil, explainURL(errs)
 		}
 		return nil, config.Errors{{Pos: config.Pos{File: name, Line: 1, Column: 1}, Code: config.CodeSyntax, Message: err.Error()}}
 	}
@@ -20,6 +21,19 @@ func Parse(name string, data []byte, opts ...config.Option) (*Config, error) {
 		c.Targets[i].clearPositions()
 	}
 	return c, nil
+}
+
+// urlKey matches a key of a target that was meant for its URL.
+var urlKey = regexp.MustCompile(`^targets\[\d+\]\.(?i:url|uri|baseURL|address)$`)
+
+// explainURL sets the hint for a target with a URL: a target has host and protocol.
+func explainURL(errs config.Errors) config.Errors {
+	for _, e := range errs {
+		if e.Code == config.CodeUnknownKey && urlKey.MatchString(e.Key) {
+			e.Hint = "write host (and protocol, port and basePath), as in host: api.example.com"
+		}
+	}
+	return errs
 }
 
 // clearPositions removes the positions of expressions: a reload compares targets, and a

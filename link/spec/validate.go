@@ -192,7 +192,7 @@ func hasPort(host string) bool {
 // validHost reports whether s is a name or an address, with or without a port.
 func validHost(s string) bool {
 	if h, p, err := net.SplitHostPort(s); err == nil {
-		if n, err := strconv.Atoi(p); err != nil || n < 1 || n > 65535 {
+		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {
 			return false
 		}
 		s = h
@@ -213,7 +213,7 @@ func validHost(s string) bool {
 
 func address(key, s string) error {
 	if _, p, err := net.SplitHostPort(s); err == nil {
-		if n, err := strconv.Atoi(p); err == nil && n >= 0 && n <= 65535 {
+		if _, err := strconv.ParseUint(p, 10, 16); err == nil {
 			return nil
 		}
 	}

@@ -252,7 +252,7 @@ func TestServer_endsFloods(t *testing.T) {
 				t.Skip("takes seconds: left out with -short, which check does not set")
 			}
 			synctest.Test(t, func(t *testing.T) {
-				p := piped(t, &Server{Handler: handler(func(ctx context.Context, _ call.ResponseWriter, _ *call.Request) { <-ctx.Done() })})
+				p := piped(t, &Server{Handler: handler(func(ctx context.Context, _ http1.ResponseWriter, _ *http1.Request) { <-ctx.Done() })})
 				var reading sync.WaitGroup
 				reading.Go(func() { _, _ = io.Copy(io.Discard, p.Conn) }) // until the connection ends
 				if name == "empty continuations" {
