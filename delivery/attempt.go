@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -124,9 +125,8 @@ func (e *Engine) afterSend(ctx context.Context, t *task, err error, now time.Tim
 	if e.isVoid(ctx, t) {
 		return outcome{kind: again}
 	}
-	if _, ok := errors.AsType[*cloudevent.EncodeError](err); ok {
-		e.cfg.Observer.TransformError(fault.DecodeFailed)
-		return e.giveUp(t, fault.DecodeFailed, err, false) // nothing was sent: the event itself is invalid
+	if connector.IsUnsendable(err) {
+		return e.giveUpUnsent(t, err)
 	}
 	if errors.Is(err, connector.ErrInterrupted) {
 		return e.postpone(t, err)
@@ -136,9 +136,6 @@ func (e *Engine) afterSend(ctx context.Context, t *task, err error, now time.Tim
 		class = connector.Temporary // not by the engine: the context of the call has not ended
 	}
 	e.cfg.Observer.SinkError(t.step.out.Name, class)
-	if class == connector.Permanent && fault.CodeOf(err) != "" {
-		return e.giveUp(t, fault.CodeOf(err), err, false) // an expression of the sink failed: nothing was sent
-	}
 	counts := e.noteFailure(t, class, err, known)
 	switch {
 	case class == connector.Permanent:
@@ -151,6 +148,17 @@ func (e *Engine) afterSend(ctx context.Context, t *task, err error, now time.Tim
 	default:
 		return e.giveUp(t, fault.SinkDeliveryFailed, err, true)
 	}
+}
+
+// giveUpUnsent gives up an event that the sink cannot send. The destination was not
+// asked, so the gate is not told.
+func (e *Engine) giveUpUnsent(t *task, err error) outcome {
+	if _, ok := errors.AsType[*cloudevent.EncodeError](err); ok { // the event itself is invalid
+		e.cfg.Observer.TransformError(fault.DecodeFailed)
+		return e.giveUp(t, fault.DecodeFailed, err, false)
+	}
+	e.cfg.Observer.SinkError(t.step.out.Name, connector.Permanent)
+	return e.giveUp(t, cmp.Or(fault.CodeOf(err), fault.SinkRejected), err, false)
 }
 
 // A destination may be overloaded if so many calls in a row have no answer: an

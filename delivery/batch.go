@@ -151,21 +151,26 @@ func (e *Engine) sendBatch(b *batch) {
 		return
 	}
 	outs := make([]outcome, len(b.tasks))
-	// If the sink refused all events, it is unknown which one it cannot take. They
-	// are sent singly, so that a bad one does not fail the others.
+	// If the destination refused all events, it is unknown which one it cannot take.
+	// They are sent singly, so that a bad one does not fail the others. Events that the
+	// sink could not send were not in its call.
 	none := allFailed(errs)
-	whole := len(b.tasks) > 1 && none && b.ctx.Err() == nil
+	sent := countSent(errs)
+	whole := sent > 1 && none && b.ctx.Err() == nil
 	single := whole && allPermanent(errs)
+	known := !none
 	for i, t := range b.tasks {
-		if single {
+		unsent := connector.IsUnsendable(errOf(errs, i))
+		if single && !unsent {
 			t.single = true
 			outs[i] = outcome{kind: again, err: errs[i]}
 			continue
 		}
 		before := t.retries
-		if outs[i] = e.afterSend(b.ctx, t, errOf(errs, i), now, i > 0 || !none); outs[i].kind == store {
+		if outs[i] = e.afterSend(b.ctx, t, errOf(errs, i), now, known); outs[i].kind == store {
 			outs[i].kind = again // a worker stores it by itself
 		}
+		known = known || !unsent
 		t.single = t.single || whole && t.retries > before
 	}
 	e.concludeAll(b, outs)
@@ -237,6 +242,16 @@ func (b *batch) cancelIfCut() {
 // allFailed reports whether no event of a batch was delivered.
 func allFailed(errs []error) bool {
 	return len(errs) > 0 && !slices.Contains(errs, nil)
+}
+
+// countSent returns how many events of a batch the sink could send.
+func countSent(errs []error) (n int) {
+	for _, err := range errs {
+		if !connector.IsUnsendable(err) {
+			n++
+		}
+	}
+	return n
 }
 
 // allPermanent reports whether all events of a batch were refused for good.

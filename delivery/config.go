@@ -118,8 +118,8 @@ type Output struct {
 	Handling
 	// MaxInFlight bounds the deliveries under way, if it is less than Config's.
 	MaxInFlight int
-	// StopTheLine holds the output after so many events in a row were given up
-	// because of the sink. 0: never.
+	// StopTheLine holds the output after events of so many messages in a row were
+	// given up because of the sink. 0: never.
 	StopTheLine int
 	// CountOutages counts every failure as a retry of the event. Otherwise a
 	// failure without an answer counts only if the destination has answered

@@ -1,25 +1,28 @@
 package delivery
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // gate decides which tasks of an output may begin. It closes when the
-// destination does not answer, and when several events in a row were given up:
+// destination does not answer, and when events of several messages in a row were given up:
 // an outage must not use up retries, and an expired token must not move a whole
 // topic into the dead letter queue. A closed gate lets one task through at a
 // time, the probe. The gate knows nothing about lanes, calls or time. The
 // engine's lock guards it.
 type gate struct {
-	stopAfter    int  // dead letters in a row that stop the line; 0: never
+	stopAfter    int  // messages in a row with events given up that stop the line; 0: never
 	countOutages bool // every failure counts, and outages do not close the gate
 
-	state             gateState
-	answers           uint64 // of the destination so far: deliveries, and verdicts on an event
-	deadLettersInARow int    // since the last delivery, those being stored included
-	unanswered        int    // calls without an answer in a row
-	failedProbes      int    // since the gate closed
-	probe             *task  // nil: the next task that asks becomes the probe
-	probeFailed       bool   // the current probe has failed
-	cause             error  // the last failure that kept the gate closed
+	state          gateState
+	answers        uint64 // of the destination so far: deliveries, and verdicts on an event
+	messagesInARow int    // with events given up since the last delivery, those being stored included
+	unanswered     int    // calls without an answer in a row
+	failedProbes   int    // since the gate closed
+	probe          *task  // nil: the next task that asks becomes the probe
+	probeFailed    bool   // the current probe has failed
+	cause          error  // the last failure that kept the gate closed
 }
 
 type gateState uint8
@@ -27,7 +30,7 @@ type gateState uint8
 const (
 	gateOpen    gateState = iota
 	gateAway              // the destination does not answer
-	gateStopped           // too many events in a row were given up
+	gateStopped           // events of too many messages in a row were given up
 )
 
 // awayAfter is how many failures without an answer in a row close the gate. It
@@ -52,7 +55,7 @@ func (g *gate) allows(t *task) bool {
 // the probe opens a stopped line: the destination may have accepted a call from
 // before the stop while the token was still valid.
 func (g *gate) taskDelivered(t *task) (opens bool) {
-	g.deadLettersInARow = 0
+	g.messagesInARow = 0
 	return g.destinationAnswered(t) || g.state == gateStopped && g.probe == t && g.open()
 }
 
@@ -117,7 +120,8 @@ func (g *gate) describe() string {
 	case gateAway:
 		s = fmt.Sprintf("the sink is unavailable (%.200s); one event at a time is tried, all others wait", g.cause)
 	default:
-		s = fmt.Sprintf("the line is stopped: %d events in a row were given up because of the sink (%.200s); one is tried again until it passes, all others wait", g.deadLettersInARow, g.cause)
+		s = fmt.Sprintf("the line is stopped: events of %d messages in a row were given up because of the sink (%.200s); "+
+			"one is tried again until it passes, all others wait", g.messagesInARow, g.cause)
 	}
 	if g.probe != nil {
 		s += ", probing with " + g.probe.entry.m.Position.String()
@@ -134,14 +138,18 @@ const (
 	waitForGate                     // it waits for the gate
 )
 
-// giveUp decides whether an event may be given up because of the sink. At most
-// stopAfter events in a row may, however many workers ask at once.
+// giveUp decides whether an event may be given up because of the sink. Events of at
+// most stopAfter messages in a row may, however many workers ask at once. A message
+// counts once at each output: one that becomes thirty events must not stop the line.
 func (g *gate) giveUp(t *task, cause error) giveUpAnswer {
 	switch {
 	case g.stopAfter <= 0:
 		return giveUpNow
-	case g.state != gateStopped && g.deadLettersInARow < g.stopAfter:
-		g.deadLettersInARow++
+	case g.state != gateStopped && slices.Contains(t.entry.givenUpAt, t.step):
+		return giveUpNow
+	case g.state != gateStopped && g.messagesInARow < g.stopAfter:
+		g.messagesInARow++
+		t.entry.givenUpAt = append(t.entry.givenUpAt, t.step)
 		return giveUpNow
 	}
 	if g.state == gateAway {

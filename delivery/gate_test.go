@@ -43,7 +43,7 @@ func TestLine_isNotStoppedByAnExpressionOfTheSink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newToken()
 		k.class = func(err error) error {
-			return connector.AsPermanent(fmt.Errorf("make the record's key: %w", fault.New(fault.DecodeFailed, err)))
+			return connector.AsUnsendable(fmt.Errorf("make the record's key: %w", fault.New(fault.DecodeFailed, err)))
 		}
 		r := start(t, Config{}, testVersion{Sink: k, StopTheLine: 5})
 		for range 20 {
@@ -83,7 +83,7 @@ func TestLine_stopsAfterSoManyInARowHoweverManyFailAtOnce(t *testing.T) {
 					t.Errorf("%d dead letters, want 5", n)
 				}
 				s := r.Status()
-				if !strings.HasPrefix(lineOf(s), "the line is stopped: 5 events in a row") || !strings.Contains(lineOf(s), "boom") {
+				if !strings.HasPrefix(lineOf(s), "the line is stopped: events of 5 messages in a row") || !strings.Contains(lineOf(s), "boom") {
 					t.Errorf("the line says %q", lineOf(s))
 				}
 				if sum := held(s); sum != 195 {
@@ -112,6 +112,46 @@ func held(s State) (events int) {
 		events += h.Events
 	}
 	return events
+}
+
+// partsOf makes events of each message, for all outputs.
+type partsOf struct{ parts, outputs int }
+
+func (p partsOf) Transform(_ context.Context, m *connector.Message, into []Routed) ([]Routed, error) {
+	for part := range p.parts {
+		for out := range p.outputs {
+			e := &cloudevent.Event{ID: fmt.Sprintf("%s#%d", m.Position, part), Source: "t", Type: "t"}
+			into = append(into, Routed{Event: e, Output: out, Part: part + 1})
+		}
+	}
+	return into, nil
+}
+
+// A message counts once at each output, however many events it becomes.
+func TestLine_isNotStoppedByTheEventsOfOneMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, Config{}, testVersion{})
+		refuse := sinkFunc(func(context.Context, *cloudevent.Event) error { return connector.AsPermanent(errBoom) })
+		out := Output{Sink: refuse, StopTheLine: 2, Handling: Handling{DeadLetter: r.letterStore, Retry: testRetry}}
+		a, b := out, out
+		a.Name, b.Name = "a", "b"
+		r.Swap(t.Context(), &Version{Transformer: partsOf{30, 2}, Outputs: []Output{a, b}})
+		for range 2 {
+			m := r.give(r.ctx, "k")
+			after(time.Second)
+			r.want(m, nil)
+		}
+		if s := r.Status(); len(s.Closed) > 0 || len(r.letterStore.letters) != 120 {
+			t.Errorf("%d dead letters, closed: %v", len(r.letterStore.letters), s.Closed)
+		}
+		third := r.give(r.ctx, "k")
+		after(time.Second)
+		r.wantUnsettled(third)
+		s := r.Status()
+		if len(s.Closed) != 2 || !strings.HasPrefix(lineOf(s), "the line is stopped: events of 2 messages in a row") || len(r.letterStore.letters) != 120 {
+			t.Errorf("%d dead letters, closed: %v", len(r.letterStore.letters), s.Closed)
+		}
+	})
 }
 
 func TestLine_aDeliveryBetweenEndsTheRow(t *testing.T) {

@@ -38,7 +38,9 @@ type entry struct {
 	// achieved are the deliveries that were done on a version that was
 	// replaced.
 	achieved []doneDelivery
-	worstEnd atomic.Int32 // the gravest end of its deliveries so far, see endRank
+	// givenUpAt are the outputs that count it as given up because of the sink.
+	givenUpAt []*step
+	worstEnd  atomic.Int32 // the gravest end of its deliveries so far, see endRank
 }
 
 // reset clears an entry for its next use.
@@ -46,7 +48,7 @@ func (en *entry) reset() {
 	en.pending.Store(0)
 	en.worstEnd.Store(0)
 	en.m, en.in, en.older, en.newer, en.span = nil, nil, nil, nil, nil
-	en.first, en.rest, en.retransform, en.achieved = task{}, nil, nil, nil
+	en.first, en.rest, en.retransform, en.achieved, en.givenUpAt = task{}, nil, nil, nil, nil
 	en.size, en.hash, en.ordered, en.calls, en.placeholder = 0, 0, false, 0, false
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/delivery/deadletter"
 	"github.com/lsm/fiso/delivery/fault"
 )
 
@@ -39,23 +40,34 @@ func (q *limitedLog) allow(now time.Time) (suppressed int, ok bool) {
 	return suppressed, true
 }
 
+// logEvent logs a line about one event. It names the event by its position, its id and,
+// unless the transform failed, its sink.
+func (e *Engine) logEvent(ctx context.Context, level slog.Level, t *task, msg string, attrs ...slog.Attr) {
+	if !e.cfg.Logger.Enabled(ctx, level) {
+		return
+	}
+	m := t.entry.m
+	all := append(make([]slog.Attr, 0, 8), slog.String("position", m.Position.String()))
+	if id := deadletter.EventID(m); id != "" {
+		all = append(all, slog.String("id", id))
+	}
+	if s := t.sink(); s != "" {
+		all = append(all, slog.String("sink", s))
+	}
+	e.cfg.Logger.LogAttrs(ctx, level, msg, append(all, attrs...)...)
+}
+
 func (e *Engine) logGivenUp(t *task, what string, code fault.Code, err error) {
 	suppressed, ok := e.logs.allow(time.Now())
 	if !ok {
 		return
 	}
-	e.cfg.Logger.WarnContext(t.context(t.call), what,
-		slog.String("position", t.entry.m.Position.String()), slog.String("code", string(code)),
+	e.logEvent(t.context(t.call), slog.LevelWarn, t, what, slog.String("code", string(code)),
 		slog.Int("retries", t.retries), slog.Any("error", err), slog.Int("suppressed", suppressed))
 }
 
 func (e *Engine) logRetry(t *task, delay time.Duration, err error) {
-	ctx := t.context(t.call)
-	if !e.cfg.Logger.Enabled(ctx, slog.LevelDebug) {
-		return
-	}
-	e.cfg.Logger.DebugContext(ctx, "event retried later",
-		slog.String("position", t.entry.m.Position.String()), slog.Int("pause", t.pauses),
+	e.logEvent(t.context(t.call), slog.LevelDebug, t, "event retried later", slog.Int("pause", t.pauses),
 		slog.Duration("delay", delay), slog.Any("error", err))
 }
 
@@ -66,8 +78,7 @@ func (e *Engine) logAsked(t *task, asked, delay time.Duration, err error) {
 	if !ok {
 		return
 	}
-	e.cfg.Logger.WarnContext(t.context(t.call), "sink asked for a long pause",
-		slog.String("position", t.entry.m.Position.String()), slog.Duration("asked", asked), slog.Duration("delay", delay),
+	e.logEvent(t.context(t.call), slog.LevelWarn, t, "sink asked for a long pause", slog.Duration("asked", asked), slog.Duration("delay", delay),
 		slog.Duration("longest", MaxRetryAfter), slog.Any("error", err), slog.Int("suppressed", suppressed))
 }
 
@@ -79,8 +90,7 @@ func (e *Engine) logHeld(t *task) {
 	case t.held == nil && len(e.held) == 0:
 		e.cfg.Logger.InfoContext(ctx, "no events held")
 	case t.held != nil && len(e.held) == 1:
-		e.cfg.Logger.ErrorContext(ctx, "event held",
-			slog.String("position", t.entry.m.Position.String()), slog.String("reason", t.held.reason()))
+		e.logEvent(ctx, slog.LevelError, t, "event held", slog.String("reason", t.held.reason()))
 	}
 }
 

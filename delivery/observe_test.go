@@ -172,6 +172,50 @@ func TestLog_saysWhatAPersonNeedsAndNoMore(t *testing.T) {
 	})
 }
 
+// A line about one event names the event by its id, and the sink.
+func TestLog_namesTheEventAndTheSink(t *testing.T) {
+	for what, tc := range map[string]struct {
+		unstored    bool
+		onExhausted string
+		bad         bool // the transform fails
+		want        string
+	}{
+		"stored":                {false, "", false, `msg="dead letter stored" position=webhook id=made-up sink=api code=SINK_REJECTED`},
+		"of the transform":      {false, "", true, `msg="dead letter stored" position=webhook id=made-up code=TRANSFORM_FAILED`},
+		"held":                  {true, "", false, `msg="event held" position=webhook id=made-up sink=api reason="the dead letter`},
+		"dropped":               {false, ExhaustedDrop, false, `msg="event dropped" position=webhook id=made-up sink=api code=SINK_REJECTED`},
+		"held by the transform": {true, "", true, `msg="event held" position=webhook id=made-up reason="the dead letter`},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var out bytes.Buffer
+				r := start(t, Config{Logger: slog.New(slog.NewTextHandler(&out, nil))}, testVersion{})
+				if tc.unstored {
+					r.letterStore.fail(errBoom)
+				}
+				h := Handling{DeadLetter: r.letterStore, Retry: testRetry, OnExhausted: tc.onExhausted}
+				refuse := sinkFunc(func(context.Context, *cloudevent.Event) error { return connector.AsPermanent(errBoom) })
+				r.Swap(t.Context(), &Version{Handling: h, Outputs: []Output{{Name: "api", Sink: refuse, Handling: h}, {Name: "other", Sink: refuse, Handling: h}},
+					Transformer: single{transformFunc(func(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
+						if tc.bad {
+							return nil, errBoom
+						}
+						return asIs(ctx, m)
+					})}})
+				m := r.message("")
+				m.Position, m.ID = connector.Position{Stream: "webhook"}, "made-up"
+				r.handOver(r.ctx, m)
+				after(time.Second)
+				r.stop()
+				<-r.done
+				if !strings.Contains(out.String(), tc.want) {
+					t.Errorf("no line with %s in\n%s", tc.want, out.String())
+				}
+			})
+		})
+	}
+}
+
 // U11: a sink that asks for a pause of a day stops its keys for an hour at a time,
 // and State did not show why.
 func TestStatus_tellsOfALongPauseThatTheSinkAskedFor(t *testing.T) {

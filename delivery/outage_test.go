@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -245,6 +246,63 @@ func TestOutage_endsForADestinationThatTooManyCallsWouldOverload(t *testing.T) {
 			t.Errorf("%d calls for %d events, want one each, one of the outage, and a few", n, events)
 		}
 		after(time.Minute) // the destination ends its calls
+	})
+}
+
+// What the sink finds by itself is no answer of the destination: it neither opens the
+// gate nor makes failures of other events count.
+func TestOutage_isNotEndedByAnEventThatCannotBeSent(t *testing.T) {
+	for name, batch := range map[string]*Batch{"singly": nil, "in batches": {MaxEvents: 2, MaxWait: time.Second}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				send := func(_ context.Context, es []*cloudevent.Event) []error {
+					errs := make([]error, len(es))
+					for i, e := range es {
+						errs[i] = connector.AsUnavailable(errDown, 0)
+						if string(e.Key) == "bad" {
+							errs[i] = connector.AsUnsendable(errBoom)
+						}
+					}
+					return errs
+				}
+				r := start(t, Config{}, testVersion{Sink: batchFunc(send), Batch: batch, MaxRetries: 3, StopTheLine: 2})
+				for range 100 {
+					r.giveAll(r.ctx, "bad", "good", "bad")
+					after(time.Second)
+				}
+				after(time.Minute)
+				for id, code := range r.letterStore.codes() {
+					if code != fault.SinkRejected {
+						t.Errorf("%s is a dead letter with code %s", id, code)
+					}
+				}
+				if s := r.Status(); len(s.Closed) != 1 || !strings.HasPrefix(lineOf(s), "the sink is unavailable") || s.InFlight < 100 {
+					t.Errorf("%d in flight, the line says %q", s.InFlight, lineOf(s))
+				}
+			})
+		})
+	}
+}
+
+// A batch of which the sink could not send the first event is a call without an answer
+// like any other.
+func TestOutage_isSeenByBatchesWithAnEventThatCannotBeSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		sink := batchFunc(func(_ context.Context, es []*cloudevent.Event) []error {
+			if calls++; len(es) == 1 {
+				return []error{connector.AsUnavailable(errDown, 0)}
+			}
+			return []error{connector.AsUnsendable(errBoom), connector.AsUnavailable(errDown, 0)}
+		})
+		r := start(t, Config{}, testVersion{Batch: &Batch{MaxEvents: 2, MaxWait: time.Second}, Sink: sink})
+		for i := range awayAfter {
+			r.giveAll(r.ctx, "bad", "good-"+strconv.Itoa(i))
+			synctest.Wait()
+		}
+		if s := r.Status(); calls != awayAfter || !strings.HasPrefix(lineOf(s), "the sink is unavailable") {
+			t.Errorf("after %d calls the line says %q", calls, lineOf(s))
+		}
 	})
 }
 

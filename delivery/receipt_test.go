@@ -196,11 +196,13 @@ func TestSink_saysWhenItIsAnEventsTurn(t *testing.T) {
 	})
 }
 
-// A rule that refuses an event before it is sent says nothing about the destination.
+// What a sink refuses before it sends says nothing about the destination. Without a
+// code it is SINK_REJECTED.
 func TestLine_isNotStoppedByARuleOfTheSink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, Config{}, testVersion{StopTheLine: 1, Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
-			return connector.AsPermanent(fault.New(fault.SinkRejected, errBoom))
+		c := &counter{}
+		r := start(t, Config{Observer: c}, testVersion{StopTheLine: 1, Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
+			return fmt.Errorf("send: %w", connector.AsUnsendable(errBoom))
 		})})
 		for range 5 {
 			r.give(r.ctx, "")
@@ -208,6 +210,9 @@ func TestLine_isNotStoppedByARuleOfTheSink(t *testing.T) {
 		after(time.Second)
 		if codes := r.letterStore.codes(); len(codes) != 5 || codes["t-0-0"] != fault.SinkRejected || lineOf(r.Status()) != "" {
 			t.Errorf("%v, the line says %q", codes, lineOf(r.Status()))
+		}
+		if c.sinks[connector.Permanent] != 5 {
+			t.Errorf("errors of the sink: %v", c.sinks)
 		}
 	})
 }

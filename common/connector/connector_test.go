@@ -52,10 +52,37 @@ func TestClassOf_theOutermostMarkCounts(t *testing.T) {
 	}
 }
 
+func TestIsUnsendable_onlyWhatTheSinkFoundByItself(t *testing.T) {
+	cause := errors.New("boom")
+	for _, tc := range []struct {
+		name string
+		err  error
+		want bool
+	}{
+		{"nil", nil, false},
+		{"nil, marked", AsUnsendable(nil), false},
+		{"unmarked", cause, false},
+		{"permanent", AsPermanent(cause), false},
+		{"unsendable", AsUnsendable(cause), true},
+		{"wrapped", fmt.Errorf("send: %w", AsUnsendable(cause)), true},
+		{"an event that cannot be written", fmt.Errorf("send: %w", &cloudevent.EncodeError{Err: cause}), true},
+		{"a permanent event that cannot be written", AsPermanent(&cloudevent.EncodeError{Err: cause}), true},
+		{"a mark over an event that cannot be written", AsTemporary(&cloudevent.EncodeError{Err: cause}, 0), false},
+		{"the outer mark", AsTemporary(AsUnsendable(cause), 0), false},
+	} {
+		if got := IsUnsendable(tc.err); got != tc.want {
+			t.Errorf("%s: %v, want %v", tc.name, got, tc.want)
+		}
+	}
+	if ClassOf(AsUnsendable(cause)) != Permanent {
+		t.Error("what cannot be sent is not permanent")
+	}
+}
+
 func TestMarks_keepTheCauseItsWordsAndNil(t *testing.T) {
 	cause := errors.New("boom")
 	for name, mark := range map[string]func(error) error{
-		"AsPermanent": AsPermanent, "AsBlocked": AsBlocked,
+		"AsPermanent": AsPermanent, "AsUnsendable": AsUnsendable, "AsBlocked": AsBlocked,
 		"AsTemporary": func(err error) error { return AsTemporary(err, time.Second) },
 	} {
 		if err := mark(nil); err != nil {

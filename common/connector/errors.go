@@ -55,9 +55,10 @@ var ErrInterrupted = errors.New("interrupted: handed back unsettled")
 var ErrClosed = errors.New("closed")
 
 type classified struct {
-	class Class
-	after time.Duration
-	err   error
+	class      Class
+	after      time.Duration
+	unsendable bool
+	err        error
 }
 
 func (e *classified) Error() string { return e.err.Error() }
@@ -65,6 +66,16 @@ func (e *classified) Unwrap() error { return e.err }
 
 // AsPermanent marks err as permanent. A nil err stays nil.
 func AsPermanent(err error) error { return classify(err, Permanent, 0) }
+
+// AsUnsendable marks err as permanent and found by the sink itself: the event cannot
+// be sent, and the destination was not asked. So err says nothing about the
+// destination. A nil err stays nil.
+func AsUnsendable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &classified{class: Permanent, unsendable: true, err: err}
+}
 
 // AsUnavailable marks err as a possible outage of the destination. retryAfter is
 // the delay that the destination asked for; 0 is none. A nil err stays nil.
@@ -104,6 +115,19 @@ func ClassOf(err error) Class {
 		return Permanent
 	}
 	return Temporary
+}
+
+// IsUnsendable reports whether the sink found by itself that the event cannot be sent:
+// err is permanent and either marked by AsUnsendable or a *cloudevent.EncodeError.
+func IsUnsendable(err error) bool {
+	if ClassOf(err) != Permanent {
+		return false
+	}
+	if c, ok := errors.AsType[*classified](err); ok && c.unsendable {
+		return true
+	}
+	_, ok := errors.AsType[*cloudevent.EncodeError](err)
+	return ok
 }
 
 // RetryAfter returns the delay that the destination asked for, or 0.

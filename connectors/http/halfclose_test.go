@@ -89,7 +89,7 @@ func begin(length int, headers ...string) string {
 // handler returns without an answer.
 func TestSource_aHalfClosedConnectionIsNotADisconnect(t *testing.T) {
 	const batch = `[{"specversion":"1.0","id":"1","source":"/","type":"t"},{"specversion":"1.0","id":"2","source":"/","type":"t"}]`
-	single, many := begin(1)+"x", begin(len(batch), "Content-Type: application/cloudevents-batch+json")+batch
+	single, many := begin(1, "Idempotency-Key: i")+"x", begin(len(batch), "Content-Type: application/cloudevents-batch+json")+batch
 	for _, row := range []struct {
 		name, said string
 		err        error
@@ -97,7 +97,7 @@ func TestSource_aHalfClosedConnectionIsNotADisconnect(t *testing.T) {
 		code       string
 		body       string
 	}{
-		{"delivered", single, nil, 200, "", `{"status":"accepted"}`},
+		{"delivered", single, nil, 200, "", `{"id":"i","status":"accepted"}`},
 		{"failed", single, errors.New("x"), 503, "NOT_SETTLED", ""},
 		{"failed for good", single, connector.AsPermanent(errors.New("x")), 500, "FAILED", ""},
 		{"handed back", single, connector.ErrInterrupted, 503, "NOT_SETTLED", ""},

@@ -1,13 +1,12 @@
 package http
 
 import (
-	"fmt"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/lsm/fiso/common/config"
-	"github.com/lsm/fiso/common/connector"
 )
 
 // ownHeaders are set by the sink or belong to one hop of the connection. Changing them
@@ -83,14 +82,6 @@ func validToken(s string) bool {
 	return s != ""
 }
 
-// CheckHeaderValue returns a permanent error if a header cannot be sent with its value.
-func CheckHeaderValue(h connector.Header) error {
-	if validFieldValue(string(h.Value)) {
-		return nil
-	}
-	return connector.AsPermanent(fmt.Errorf("header %s: the value holds a line break or another control character", h.Key))
-}
-
 // validFieldValue reports whether s may be sent as a header value unchanged.
 func validFieldValue(s string) bool {
 	for i := range len(s) {
@@ -99,6 +90,15 @@ func validFieldValue(s string) bool {
 		}
 	}
 	return true
+}
+
+// CheckHeaderValue returns an error if value cannot be sent in a header unchanged. The
+// sink refuses an event with such a value from SinkOptions.Headers.
+func CheckHeaderValue(value []byte) error {
+	if validFieldValue(string(value)) {
+		return nil
+	}
+	return errors.New("the value holds a line break or another control character")
 }
 
 // validTarget reports whether s may be sent in a request line.

@@ -1,6 +1,7 @@
 package http
 
 import (
+	"crypto/rand"
 	"fmt"
 	nethttp "net/http"
 	"runtime/debug"
@@ -18,6 +19,7 @@ type request struct {
 	bytes     int64 // reserved from the budget until all are settled
 	tracked   []trackedMessage
 	batch     bool
+	madeID    string // of its only event, if the request has none; else ""
 	unsettled atomic.Int32
 	done      chan struct{} // closed when all are settled
 }
@@ -47,6 +49,10 @@ func (s *Source) newRequest(t *route, in *decoded, bytes int64) *request {
 		m, e := &r.tracked[i], &in.events[i]
 		m.request = r
 		m.Key, m.Value, m.Headers, m.Time, m.ID = e.key, e.value, in.headers, e.time, e.id
+		if m.ID == "" { // a CloudEvent has one, so this is no batch
+			r.madeID = rand.Text()
+			m.ID = r.madeID
+		}
 		m.Position = connector.Position{Stream: s.name}
 		m.Bind(m)
 	}
@@ -122,9 +128,25 @@ func (s *Source) deliver(a *arrival, req *request) reply {
 		}
 		return req
 	default:
-		return early
+		return req.nameEvent(early)
 	}
 }
+
+// nameEvent adds the id that was made up to the answer p, so that the caller can send
+// the event again under the same id.
+func (r *request) nameEvent(p *problem) *problem {
+	if r.madeID == "" {
+		return p
+	}
+	p.header = [2]string{headerID, r.madeID}
+	if p.status == 503 {
+		p.detail += "; its id is in the header ce-id: send it with the event as Idempotency-Key"
+	}
+	return p
+}
+
+// headerID is the header of an answer that names the event, if its id was made up.
+const headerID = "Ce-Id"
 
 // handOver calls the handler with the events in order; the caller holds the token of
 // handling. If the handler panics, its unsettled events fail.
@@ -199,13 +221,16 @@ func (r *request) write(w nethttp.ResponseWriter, req *nethttp.Request) {
 	switch status {
 	case 200:
 		w.Header().Set("Content-Type", "application/json")
+		if r.madeID != "" {
+			w.Header().Set(headerID, r.madeID)
+		}
 		writeJSON(w, 200, eventAnswer{ID: list[0].ID, Status: "accepted"})
 	case 500:
-		(&problem{status: 500, code: codeFailed, detail: "the event failed"}).write(w, req)
+		r.nameEvent(&problem{status: 500, code: codeFailed, detail: "the event failed"}).write(w, req)
 	default:
 		p := notSettled("the event was not settled; send it again, with the same id")
 		p.retryAfter = wait
-		p.write(w, req)
+		r.nameEvent(p).write(w, req)
 	}
 }
 

@@ -50,8 +50,9 @@ type SinkOptions struct {
 	// Dial opens connections instead of a net.Dialer. The sink adds TLS.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Headers returns additional headers for the request of an event.
-	// SinkConfig.CheckHeader says which names are allowed. Send returns its error. It
-	// is not called in batch mode, where a request has many events. nil: none.
+	// SinkConfig.CheckHeader says which names are allowed, and CheckHeaderValue which
+	// values. Send returns its error: mark it with connector.AsUnsendable if a retry
+	// cannot help. It is not called in batch mode, where a request has many events. nil: none.
 	Headers func(ctx context.Context, e *cloudevent.Event) ([]connector.Header, error)
 }
 
@@ -137,8 +138,8 @@ func (s *Sink) headersOf(ctx context.Context, e *cloudevent.Event) ([]connector.
 		return nil, fmt.Errorf("%s: %w", s.target.name, err)
 	}
 	for _, h := range headers {
-		if err := CheckHeaderValue(h); err != nil {
-			return nil, fmt.Errorf("%s: %w", s.target.name, err)
+		if err := CheckHeaderValue(h.Value); err != nil {
+			return nil, connector.AsUnsendable(fmt.Errorf("%s: header %s: %w", s.target.name, h.Key, err))
 		}
 	}
 	return headers, nil

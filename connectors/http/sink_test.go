@@ -571,7 +571,7 @@ func TestSink_headersOfAnEventGoWithItsRequestAlone(t *testing.T) {
 		}
 	}
 	value = "a\r\nX-Forged: 1"
-	if err := s.Send(t.Context(), order("3")); connector.ClassOf(err) != connector.Permanent || !strings.Contains(err.Error(), "header X-Tenant: the value holds a line break") {
+	if err := s.Send(t.Context(), order("3")); !connector.IsUnsendable(err) || !strings.Contains(err.Error(), "header X-Tenant: the value holds a line break") {
 		t.Errorf("a line break: %v", err)
 	}
 	value = ""

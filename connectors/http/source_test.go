@@ -138,7 +138,7 @@ func TestSource_takesEveryMode(t *testing.T) {
 		id, key    string
 		time       bool // at
 		contentIs  string
-		answerID   string
+		made       bool // the id is made up
 	}{
 		{name: "structured", body: structured, headers: []string{"Content-Type", "application/cloudevents+json; charset=UTF-8"},
 			id: "e1", key: "k1", time: true, contentIs: "application/cloudevents+json; charset=UTF-8"},
@@ -151,14 +151,19 @@ func TestSource_takesEveryMode(t *testing.T) {
 		{name: "binary with two equal content types", body: "hello", headers: []string{"Content-Type", "text/plain", "ce-datacontenttype", "text/plain", "ce-specversion", "1.0", "ce-id", "e1", "ce-source", "/s", "ce-type", "t"}, id: "e1", contentIs: "text/plain"},
 		{name: "plain JSON", body: `[1,2]`, headers: []string{"Content-Type", "application/json", "Idempotency-Key", "i1"}, id: "i1", contentIs: "application/json"},
 		{name: "plain, key in quotes", body: `{`, headers: []string{"Content-Type", "application/x+json", "Idempotency-Key", `"i 1"`}, id: "i 1", contentIs: "application/x+json"},
-		{name: "no type at all", body: "\x00\xff"},
-		{name: "a malformed type", body: "x", headers: []string{"Content-Type", ";;"}, contentIs: ";;"},
-		{name: "nothing", body: ""},
+		{name: "no type at all", body: "\x00\xff", made: true},
+		{name: "a malformed type", body: "x", headers: []string{"Content-Type", ";;"}, contentIs: ";;", made: true},
+		{name: "nothing", body: "", made: true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			before := len(c.messages())
 			a := ask(t, "POST", s.url, row.body, row.headers...)
 			a.want(t, 200, "")
+			madeID := a.Header.Get("Ce-Id")
+			if row.made != (len(madeID) > 20) {
+				t.Errorf("ce-id is %q", madeID)
+			}
+			row.id += madeID
 			var ok eventAnswer
 			if err := json.Unmarshal([]byte(a.body), &ok); err != nil || ok.Status != "accepted" || ok.ID != row.id {
 				t.Errorf("answer is %s", a.body)
@@ -174,6 +179,42 @@ func TestSource_takesEveryMode(t *testing.T) {
 			}
 			if m.Position != (connector.Position{Stream: "/in"}) || m.Time.IsZero() || row.time && !m.Time.Equal(at) {
 				t.Errorf("position %v, time %v", m.Position, m.Time)
+			}
+		})
+	}
+}
+
+// A caller who is told to send an event again learns under which id it is known.
+func TestSource_anIDThatWasMadeUpIsAnswered(t *testing.T) {
+	for name, tc := range map[string]struct {
+		settle func(m *connector.Message)
+		status int
+	}{
+		"done":       {func(m *connector.Message) { m.Settle(nil) }, 200},
+		"failed":     {func(m *connector.Message) { m.Settle(errors.New("x")) }, 503},
+		"for good":   {func(m *connector.Message) { m.Settle(connector.AsPermanent(errors.New("x"))) }, 500},
+		"not begun":  {func(m *connector.Message) { m.Settle(connector.ErrInterrupted) }, 503},
+		"not so far": {func(m *connector.Message) { time.AfterFunc(200*time.Millisecond, func() { m.Settle(nil) }) }, 503},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ids := make(chan string, 2)
+			cfg := sourceConfig()
+			cfg.AnswerTimeout = 50 * time.Millisecond
+			s := startSource(t, cfg, SourceOptions{}, func(_ context.Context, m *connector.Message) {
+				ids <- m.ID
+				tc.settle(m)
+			})
+			a := ask(t, "POST", s.url, "x")
+			id := a.Header.Get("Ce-Id")
+			if got := <-ids; a.StatusCode != tc.status || id == "" || id != got {
+				t.Fatalf("%d, ce-id %q, handed over as %q", a.StatusCode, id, got)
+			}
+			if tc.status == 503 && !strings.Contains(a.body, "as Idempotency-Key") {
+				t.Errorf("the answer does not say how to send it again: %s", a.body)
+			}
+			again := ask(t, "POST", s.url, "x", "Idempotency-Key", id)
+			if got := <-ids; got != id || again.Header.Get("Ce-Id") != "" {
+				t.Errorf("sent again as %q, ce-id %q", got, again.Header.Get("Ce-Id"))
 			}
 		})
 	}

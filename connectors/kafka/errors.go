@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 
 	"github.com/lsm/fiso/common/connector"
@@ -54,11 +55,11 @@ func classify(topic string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, ErrTooLarge), errors.Is(err, ErrTooManyHops):
-		return connector.AsPermanent(fmt.Errorf("write to topic %s: %w", topic, err))
 	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
 		return connector.AsPermanent(fmt.Errorf("write to topic %s: %w: raise max.message.bytes of the topic or make the record smaller: %w",
 			topic, ErrTooLarge, err))
+	case errors.Is(err, ErrTooLarge), errors.Is(err, ErrTooManyHops): // no broker was asked
+		return connector.AsUnsendable(fmt.Errorf("write to topic %s: %w", topic, err))
 	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, ErrNoTopic):
 		return connector.AsBlocked(fmt.Errorf("%w: create topic %s, or check its name: %w", ErrNoTopic, topic, err))
 	case errors.Is(err, kgo.ErrClientClosed), errors.Is(err, connector.ErrClosed):
@@ -67,6 +68,8 @@ func classify(topic string, err error) error {
 		return connector.AsPermanent(fmt.Errorf("write to topic %s: %w", topic, explain(err)))
 	case isAny(err, blocked), unreachable(err):
 		return connector.AsBlocked(fmt.Errorf("write to topic %s: %w", topic, explain(err)))
+	case brokenConnection(err):
+		return connector.AsUnavailable(fmt.Errorf("write to topic %s: %w", topic, err), 0)
 	default:
 		// Temporary, or interrupted, which its cause says.
 		return fmt.Errorf("write to topic %s: %w", topic, err)
@@ -95,6 +98,15 @@ func unreachable(err error) bool {
 	}
 	op, ok := errors.AsType[*net.OpError](err)
 	return ok && op.Op == "dial" || isTLS(err)
+}
+
+// brokenConnection reports whether err says that a connection ended without an answer.
+func brokenConnection(err error) bool {
+	if errors.Is(err, context.Canceled) {
+		return false
+	}
+	_, ok := errors.AsType[*net.OpError](err)
+	return ok || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 func isTLS(err error) bool {

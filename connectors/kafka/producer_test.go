@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -144,6 +145,24 @@ func TestProducer_aMissingTopic(t *testing.T) {
 	}
 }
 
+// Brokers that cannot be asked about the topic have not answered.
+func TestProducer_noAnswerAboutTheTopicIsNoVerdict(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+	hang := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	p := newTestProducer(t, c, ProducerOptions{Dial: hang}, func(cfg *ProducerConfig) { cfg.DeliveryTimeout = time.Second })
+	if err := p.Produce(t.Context(), Record{Topic: "t"}); connector.ClassOf(err) != connector.Blocked || !errors.Is(err, errUndelivered) {
+		t.Errorf("%v, class %v", err, connector.ClassOf(err))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(10*time.Millisecond, cancel)
+	if err := p.Produce(ctx, Record{Topic: "t"}); connector.ClassOf(err) != connector.Interrupted {
+		t.Errorf("cancelled: %v, class %v", err, connector.ClassOf(err))
+	}
+}
+
 func TestProducer_aTopicThatCannotBeCreated(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{})
 	c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.PolicyViolation, Topic: "t"})
@@ -179,7 +198,7 @@ func TestProducer_oneTooLargeRecordTakesNoOtherWithIt(t *testing.T) {
 	}
 	wg.Go(func() {
 		err := p.Produce(t.Context(), Record{Topic: "t", Value: noise})
-		if !errors.Is(err, ErrTooLarge) || connector.ClassOf(err) != connector.Permanent {
+		if !errors.Is(err, ErrTooLarge) || connector.ClassOf(err) != connector.Permanent || connector.IsUnsendable(err) {
 			t.Errorf("60 kB of noise into a topic that takes 20 kB: %v, class %v", err, connector.ClassOf(err))
 		}
 	})
@@ -192,7 +211,7 @@ func TestProducer_oneTooLargeRecordTakesNoOtherWithIt(t *testing.T) {
 	if n := len(all(t, c, "t")); n != 51 {
 		t.Errorf("%d records stored, want 51", n)
 	}
-	if err := p.Produce(t.Context(), Record{Topic: "t", Value: make([]byte, maxRecord)}); !errors.Is(err, ErrTooLarge) {
+	if err := p.Produce(t.Context(), Record{Topic: "t", Value: make([]byte, maxRecord)}); !errors.Is(err, ErrTooLarge) || !connector.IsUnsendable(err) {
 		t.Errorf("a record above all limits: %v", err)
 	}
 }

@@ -46,10 +46,14 @@ func (p *Producer) prepare(ctx context.Context, topic string) (*topicState, erro
 	if s.ready.Load() {
 		return s, nil
 	}
+	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.DeliveryTimeout)
 	defer cancel()
 	id, err := p.ensure(ctx, topic)
 	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) && caller.Err() == nil {
+			err = fmt.Errorf("%w within %v: %w", errUndelivered, p.cfg.DeliveryTimeout, err)
+		}
 		return nil, err
 	}
 	if s.id != (kadm.TopicID{}) && s.id != id {

@@ -66,7 +66,7 @@ func TestKafka_lettersGoRoundACircleOnlySoOften(t *testing.T) {
 		if err := k.Write(t.Context(), l); err != nil {
 			t.Fatalf("letter %d: %v", n, err)
 		}
-		if got := header(&connector.Message{Headers: last}, HeaderDeadLetterCount); got != strconv.Itoa(n) || len(last) != 15 {
+		if got := header(&connector.Message{Headers: last}, HeaderDeadLetterCount); got != strconv.Itoa(n) || len(last) != 16 {
 			t.Fatalf("letter %d counts %s, and has %d headers", n, got, len(last))
 		}
 		l = letter()

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/delivery/fault"
 )
@@ -19,7 +20,10 @@ const (
 	HeaderOffset    = "fiso-original-offset"    // only if the source is a broker
 	// HeaderTime is when the record was made, if the source says so: RFC 3339
 	// in UTC, or milliseconds since 1970 if RFC 3339 has no such year.
-	HeaderTime     = "fiso-original-timestamp"
+	HeaderTime = "fiso-original-timestamp"
+	// HeaderEventID is the id of the event, unless it is longer than MaxReason:
+	// see EventID. Parse makes it the ID of the message.
+	HeaderEventID  = "fiso-event-id"
 	HeaderCode     = "fiso-error-code"
 	HeaderMessage  = "fiso-error-message"
 	HeaderRetries  = "fiso-retry-count"
@@ -40,7 +44,7 @@ const MaxReason = 1024
 // replay count is not: it belongs to the record.
 func isOwnHeader(name string) bool {
 	switch name {
-	case HeaderTopic, HeaderPartition, HeaderOffset, HeaderTime, HeaderCode, HeaderMessage,
+	case HeaderTopic, HeaderPartition, HeaderOffset, HeaderTime, HeaderEventID, HeaderCode, HeaderMessage,
 		HeaderRetries, HeaderFailedAt, HeaderFlow, HeaderSink, HeaderPart, HeaderDeadLetterCount:
 		return true
 	}
@@ -51,7 +55,7 @@ func isOwnHeader(name string) bool {
 // in order, without those of an earlier dead letter, and then ours. Their
 // number does not grow with the number of dead letters of a record.
 func Headers(l *Letter) []connector.Header {
-	h := make([]connector.Header, 0, len(l.Message.Headers)+12)
+	h := make([]connector.Header, 0, len(l.Message.Headers)+13)
 	for _, own := range l.Message.Headers {
 		if !isOwnHeader(own.Key) {
 			h = append(h, own)
@@ -69,6 +73,9 @@ func Headers(l *Letter) []connector.Header {
 	if at := l.Message.Time; !at.IsZero() {
 		add(HeaderTime, formatTime(at))
 	}
+	if id := EventID(l.Message); id != "" {
+		add(HeaderEventID, id)
+	}
 	add(HeaderCode, string(l.Code))
 	add(HeaderMessage, truncate(l.Reason))
 	add(HeaderRetries, strconv.Itoa(l.Retries))
@@ -82,6 +89,49 @@ func Headers(l *Letter) []connector.Header {
 	}
 	add(HeaderDeadLetterCount, strconv.Itoa(deadLetterCount(l.Message)+1))
 	return h
+}
+
+// EventID returns the id of the event that a message is: its own ID, that of the
+// CloudEvent in it, or its position. It is "" if the message has none of them, or if
+// the id is longer than MaxReason. The transform may make events with other ids of it.
+func EventID(m *connector.Message) string {
+	id := eventID(m)
+	if len(id) > MaxReason {
+		return ""
+	}
+	return id
+}
+
+func eventID(m *connector.Message) string {
+	if m.ID != "" {
+		return m.ID
+	}
+	var d cloudevent.ModeDetector
+	for i := range m.Headers {
+		d.Add(m.Headers[i].Key, m.Headers[i].Value)
+	}
+	var e cloudevent.Event
+	mode, err := d.Mode()
+	switch {
+	case err != nil:
+	case mode == cloudevent.Structured:
+		err = cloudevent.ParseJSON(m.Value, &e)
+	case mode == cloudevent.Binary:
+		_, err = cloudevent.FromHeaders(d.Prefix, func(yield func(string, []byte) bool) {
+			for i := range m.Headers {
+				if !yield(m.Headers[i].Key, m.Headers[i].Value) {
+					return
+				}
+			}
+		}, &e)
+	}
+	switch {
+	case err == nil && e.ID != "":
+		return e.ID
+	case m.Position.Known():
+		return m.Position.String()
+	}
+	return ""
 }
 
 // formatTime formats at for parseTime. RFC 3339 has no year beyond 9999, which
@@ -117,7 +167,8 @@ func truncate(s string) string {
 }
 
 // Parse reads a stored record: m as it is in the topic or the file. The
-// letter's message has the original position and none of our headers. It shares
+// letter's message has the original position, the event's id as its ID, and none of
+// our headers. It shares
 // m's bytes, and has m's time if no header says when the record was made. An
 // error names every header that is missing or invalid; Parse then also returns
 // what could be read, so that a damaged record can still be shown to a person.
@@ -148,6 +199,9 @@ func Parse(m *connector.Message) (*Letter, error) {
 		} else {
 			p.fault("%s is not an RFC 3339 time", HeaderTime)
 		}
+	}
+	if id := p.seen[HeaderEventID]; id != "" {
+		own.ID = id
 	}
 	l.Code = fault.Code(p.required(HeaderCode))
 	l.Reason = p.seen[HeaderMessage]

@@ -42,7 +42,7 @@ func TestHeaders_areThoseOfTheContract(t *testing.T) {
 	want := []string{
 		"b=1", "a=\xff", "b=2", "null=",
 		"fiso-original-topic=orders", "fiso-original-partition=3", "fiso-original-offset=42", "fiso-original-timestamp=2023-11-14T22:13:20Z",
-		"fiso-error-code=SINK_REJECTED", "fiso-error-message=422: no such customer", "fiso-retry-count=2",
+		"fiso-event-id=orders-3-42", "fiso-error-code=SINK_REJECTED", "fiso-error-message=422: no such customer", "fiso-retry-count=2",
 		"fiso-failed-at=2026-03-04T04:06:07.089Z", "fiso-flow-name=order-events", "fiso-sink=api", "fiso-dead-letter-count=1",
 	}
 	if got := text(Headers(letter())); !slices.Equal(got, want) {
@@ -79,6 +79,38 @@ func TestHeaders_nameThePartOfAMessageThatWasSplit(t *testing.T) {
 	}
 }
 
+// An id that a source made up is nowhere else.
+func TestHeaders_nameTheEventByTheIDThatTheFlowGaveIt(t *testing.T) {
+	position, none := connector.PartitionOffset("orders", 3, 42), connector.Position{Stream: "webhook"}
+	structured := []connector.Header{h("content-type", "application/cloudevents+json")}
+	binary := []connector.Header{h("ce_specversion", "1.0"), h("ce_id", "a"), h("ce_source", "/s"), h("ce_type", "t")}
+	const envelope = `{"specversion":"1.0","id":"b","source":"/s","type":"t"}`
+	for name, tc := range map[string]struct {
+		m    *connector.Message
+		want string // "": no header
+	}{
+		"Kafka":               {&connector.Message{Position: position}, "orders-3-42"},
+		"HTTP":                {&connector.Message{Position: none, ID: "made-up"}, "made-up"},
+		"no id":               {&connector.Message{Position: none}, ""},
+		"a CloudEvent":        {&connector.Message{Position: position, Headers: binary}, "a"},
+		"structured":          {&connector.Message{Position: position, Headers: structured, Value: []byte(envelope)}, "b"},
+		"a broken CloudEvent": {&connector.Message{Position: position, Headers: structured, Value: []byte(`{"id":"b"`)}, "orders-3-42"},
+		"too long":            {&connector.Message{Position: none, ID: strings.Repeat("x", MaxReason+1)}, ""},
+		"of an earlier one":   {&connector.Message{Position: none, ID: "new", Headers: []connector.Header{h(HeaderEventID, "old")}}, "new"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := letter()
+			l.Message = tc.m
+			m := stored(l)
+			got, _ := m.Header(HeaderEventID)
+			back, err := Parse(m)
+			if err != nil || string(got) != tc.want || back.Message.ID != tc.want {
+				t.Errorf("header %q, read back as %q, %v; want %q", got, back.Message.ID, err, tc.want)
+			}
+		})
+	}
+}
+
 // F10, https://github.com/spring-projects/spring-kafka/issues/1996: headers must
 // not grow with each dead letter.
 func TestF10_aSecondDeathReplacesTheFirstAndKeepsTheReplayCount(t *testing.T) {
@@ -91,7 +123,7 @@ func TestF10_aSecondDeathReplacesTheFirstAndKeepsTheReplayCount(t *testing.T) {
 	want := []string{
 		"fiso-replay-count=1", "b=1", "a=\xff", "b=2", "null=",
 		"fiso-original-topic=fiso-dlq-orders", "fiso-original-partition=0", "fiso-original-offset=7", "fiso-original-timestamp=2023-11-14T22:13:20Z",
-		"fiso-error-code=DECODE_FAILED", "fiso-error-message=422: no such customer", "fiso-retry-count=2",
+		"fiso-event-id=fiso-dlq-orders-0-7", "fiso-error-code=DECODE_FAILED", "fiso-error-message=422: no such customer", "fiso-retry-count=2",
 		"fiso-failed-at=2026-03-04T04:06:07.089Z", "fiso-flow-name=order-events", "fiso-dead-letter-count=2",
 	}
 	if !slices.Equal(got, want) {

@@ -70,7 +70,7 @@ func TestKafka_saysWhatToDoAboutALetterThatIsTooLarge(t *testing.T) {
 		err  error
 		want string
 	}{
-		{"too large", errTooLarge, "the dead letter of orders-3-42, 316 bytes with its headers, is too large for topic dlq: raise the topic's max.message.bytes, or move the consumer group past the record: MESSAGE_TOO_LARGE"},
+		{"too large", errTooLarge, "the dead letter of orders-3-42, 340 bytes with its headers, is too large for topic dlq: raise the topic's max.message.bytes, or move the consumer group past the record: MESSAGE_TOO_LARGE"},
 		{"anything else", errors.New("write to topic dlq: no leader"), "write to topic dlq: no leader"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

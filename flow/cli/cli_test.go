@@ -396,7 +396,7 @@ func TestCommands_evaluateTheExpressionsOfTheSink(t *testing.T) {
 		})
 	}
 	file := write(t, t.TempDir(), "orders.yaml", addsHeaders)
-	call(t, "transform", "-f", file, "-i", `{"n":"a\nb","tenant":"acme"}`).wants(t, 1, "", "dead letter SINK_REJECTED: sink http: header X-Num: the value holds a line break")
+	call(t, "transform", "-f", file, "-i", `{"n":"a\nb","tenant":"acme"}`).wants(t, 1, "", "dead letter TRANSFORM_FAILED: sink http: compute header X-Num: the value holds a line break")
 }
 
 // One sink of several fails: the others get the event.

@@ -275,6 +275,7 @@ errorHandling: {deadLetter: {type: file, config: {path: "`+path+`"}}}
 	file := flow("true")
 	r := call(t, "dlq", "show", "--flow", file, "1")
 	r.wants(t, 0, "sink       eu\n", "")
+	r.wants(t, 0, "id         orders-0-7\n", "")
 	r.wants(t, 0, `today      it would be sent to eu: {"specversion":"1.0","id":"orders-0-7#1"`, "")
 	if got := decode[shownLetter](t, call(t, "dlq", "show", "--flow", file, "1", "-o", "json")); got.Sink != "eu" || len(got.Now.Events) != 1 || got.Now.Events[0].Sink != "eu" {
 		t.Errorf("as JSON: %+v", got.Now)

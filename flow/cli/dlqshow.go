@@ -25,6 +25,7 @@ import (
 // shownLetter is one dead letter in --output json.
 type shownLetter struct {
 	Place    string         `json:"place"`
+	ID       string         `json:"id,omitempty"`
 	Code     string         `json:"code"`
 	Message  string         `json:"message"`
 	Flow     string         `json:"flow"`
@@ -161,6 +162,7 @@ func (a *app) show(ctx context.Context, flow *plan.Plan, s plan.StoredLetter) sh
 	if part := l.Part - 1; part >= 0 {
 		shown.Part = &part
 	}
+	shown.ID = l.Message.ID
 	shown.FailedAt, shown.Retries, shown.Replays = l.FailedAt, l.Retries, l.Replays
 	shown.Original = map[string]any{"topic": l.Message.Position.Stream}
 	if l.Message.Position.Known() {
@@ -256,6 +258,9 @@ func (a *app) printLetter(l shownLetter) {
 		row("from", "%v, partition %v, offset %v", l.Original["topic"], partition, l.Original["offset"])
 	} else {
 		row("from", "%v", l.Original["topic"])
+	}
+	if l.ID != "" {
+		row("id", "%s", l.ID)
 	}
 	row("key", "%v", l.Key)
 	for _, h := range l.Headers {

@@ -139,7 +139,7 @@ func TestSinks_theFirstThatTakesAnEventGetsIt(t *testing.T) {
 		}
 	}
 	if got := strings.Join(codes, "; "); !strings.Contains(got, "TRANSFORM_FAILED; sinks[0].when: no such field: data.region") ||
-		!strings.Contains(got, "SINK_REJECTED; POST "+in.service.URL+": header X-Customer: the value holds a line break") {
+		!strings.Contains(got, "TRANSFORM_FAILED; POST "+in.service.URL+": compute header X-Customer: the value holds a line break") {
 		t.Errorf("codes %s", got)
 	}
 }

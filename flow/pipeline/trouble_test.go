@@ -2,8 +2,14 @@ package pipeline
 
 import (
 	"fmt"
+	"net/http"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/lsm/fiso/delivery/deadletter"
+	"github.com/lsm/fiso/flow/plan"
 )
 
 // F9: https://github.com/confluentinc/kafka-connect-jdbc/issues/1597. A dead letter that cannot be
@@ -77,5 +83,67 @@ func TestGap_isCountedAndNoted(t *testing.T) {
 	}
 	if notes := strings.Join(in.sup.Report().Flows[0].Notes, " "); !strings.Contains(notes, "no longer has offset 2") {
 		t.Errorf("notes = %s", notes)
+	}
+}
+
+// A caller whose header value cannot be sent neither stops the flow of the others nor loses its
+// event: the dead letter, the answer, the log and a later look at the dead letter name the same id.
+func TestHTTPSource_aStrangerStopsNobodyAndFindsItsEventAgain(t *testing.T) {
+	in := prepare(t)
+	port, path := freePort(t), filepath.Join(t.TempDir(), "dead.jsonl")
+	text := fmt.Sprintf(`name: orders
+source: {type: http, config: {listen: "%s", path: /in}}
+sink: {name: api, type: http, config: {url: %q, eventHeaders: {X-Tenant: data.tenant}}}
+errorHandling: {stopTheLine: {consecutive: 1}, deadLetter: {type: file, config: {path: %q}}}
+`, port, in.service.URL, path)
+	in.put("orders.yaml", text)
+	in.start(Options{})
+	client := &http.Client{Timeout: patience}
+	defer client.CloseIdleConnections()
+	post := func(tenant string) (status int, id string) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+port+"/in", strings.NewReader(fmt.Sprintf(`{"tenant":%q}`, tenant)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := client.Do(req)
+		if err != nil {
+			return 0, "" // not listening yet
+		}
+		_ = r.Body.Close()
+		return r.StatusCode, r.Header.Get("Ce-Id")
+	}
+	in.until("the port", func() bool { status, _ := post("a"); return status == 200 })
+	var want []string
+	for range 3 {
+		status, id := post("a\nb")
+		if status != 200 || id == "" {
+			t.Fatalf("%d, ce-id %q", status, id)
+		}
+		want = append(want, id)
+	}
+	if status, _ := post("a"); status != 200 || in.service.all() < 2 {
+		t.Errorf("a good event: %d", status)
+	}
+	in.stop()
+	flow, err := plan.Parse("orders.yaml", []byte(strings.Replace(text, ", eventHeaders: {X-Tenant: data.tenant}", "", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for l, err := range deadletter.ReadFile(path) {
+		if err != nil || l.Code != "TRANSFORM_FAILED" {
+			t.Fatalf("%+v, %v", l, err)
+		}
+		sent, err := flow.Process(t.Context(), l.Message)
+		if err != nil || len(sent) != 1 {
+			t.Fatal(sent, err)
+		}
+		got = append(got, sent[0].Event.ID)
+		if line := "position=orders id=" + sent[0].Event.ID + " sink=api code=TRANSFORM_FAILED"; !strings.Contains(in.log.String(), line) {
+			t.Errorf("the log lacks %s:\n%s", line, in.log)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("dead letters of %q, answered were %q", got, want)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/lsm/fiso/common/connector"
 	fisohttp "github.com/lsm/fiso/connectors/http"
 	"github.com/lsm/fiso/delivery"
+	"github.com/lsm/fiso/delivery/fault"
 	"github.com/lsm/fiso/flow/spec"
 	"github.com/lsm/fiso/flow/transform"
 )
@@ -104,7 +105,8 @@ func (c *httpSink) compile(key string, _ *spec.Flow) error {
 	return errors.Join(errs...)
 }
 
-// headersOf evaluates the expressions. If one fails, the error is permanent for this event.
+// headersOf evaluates the expressions. If one fails, or its value cannot be sent in a header, the
+// event cannot be sent.
 func (c *httpSink) headersOf(ctx context.Context, e *cloudevent.Event) ([]connector.Header, error) {
 	headers := make([]connector.Header, 0, len(c.headers))
 	for _, h := range c.headers {
@@ -113,8 +115,11 @@ func (c *httpSink) headersOf(ctx context.Context, e *cloudevent.Event) ([]connec
 		case err != nil && ctx.Err() != nil:
 			return nil, fmt.Errorf("compute header %s: %w", h.name, ctx.Err())
 		case err != nil:
-			return nil, connector.AsPermanent(fmt.Errorf("compute header %s: %w", h.name, err))
+			return nil, connector.AsUnsendable(fmt.Errorf("compute header %s: %w", h.name, err))
 		case value != nil:
+			if err := fisohttp.CheckHeaderValue(value); err != nil {
+				return nil, connector.AsUnsendable(fault.New(fault.TransformFailed, fmt.Errorf("compute header %s: %w", h.name, err)))
+			}
 			headers = append(headers, connector.Header{Key: h.name, Value: value})
 		}
 	}
@@ -132,11 +137,6 @@ func (c *httpSink) expressions() config.Fields {
 
 func (c *httpSink) additions(ctx context.Context, e *cloudevent.Event) (additions, error) {
 	headers, err := c.headersOf(ctx, e)
-	for _, h := range headers {
-		if err == nil {
-			err = fisohttp.CheckHeaderValue(h)
-		}
-	}
 	return additions{headers: headers}, err
 }
 

@@ -19,7 +19,7 @@ type expression interface {
 }
 
 // keySink sets the key of each event to the value of an expression. If the expression fails, the
-// error is permanent for this event.
+// event cannot be sent.
 type keySink struct {
 	connector.BatchSink
 	key expression
@@ -78,7 +78,7 @@ func keyOf(ctx context.Context, x expression, e *cloudevent.Event) ([]byte, erro
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("compute the record's key: %w", ctx.Err())
 		}
-		return nil, connector.AsPermanent(fmt.Errorf("compute the record's key: %w", err))
+		return nil, connector.AsUnsendable(fmt.Errorf("compute the record's key: %w", err))
 	}
 	return key, nil
 }

@@ -157,9 +157,17 @@ func TestEventHeaders_areMadeOfTheOutgoingEvent(t *testing.T) {
 	}
 	e.Data = cloudevent.Bytes([]byte(`{}`))
 	_, err := s.headersOf(t.Context(), e)
-	if connector.ClassOf(err) != connector.Permanent || fault.CodeOf(err) != fault.TransformFailed || !strings.Contains(err.Error(), "compute header X-Tenant: sink.config.eventHeaders.X-Tenant: no such field: data.tenant") {
+	if !connector.IsUnsendable(err) || fault.CodeOf(err) != fault.TransformFailed ||
+		!strings.Contains(err.Error(), "compute header X-Tenant: sink.config.eventHeaders.X-Tenant: no such field: data.tenant") {
 		t.Errorf("%v", err)
 	}
+	e.Data = cloudevent.Bytes([]byte(`{"tenant":"a\nb"}`)) // from a stranger
+	_, err = s.headersOf(t.Context(), e)
+	if !connector.IsUnsendable(err) || fault.CodeOf(err) != fault.TransformFailed ||
+		!strings.Contains(err.Error(), "compute header X-Tenant: the value holds a line break") {
+		t.Errorf("%v", err)
+	}
+	e.Data = cloudevent.Bytes([]byte(`{}`))
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := s.headersOf(ended, e); connector.ClassOf(err) != connector.Interrupted {

@@ -163,7 +163,7 @@ func TestKeyed_givesEachEventItsKeyAndEachItsOwnVerdict(t *testing.T) {
 		t.Errorf("error %v, the event's own key is now %s", err, given.Key)
 	}
 	bad := &cloudevent.Event{ID: "bad"}
-	if err := k.Send(t.Context(), bad); connector.ClassOf(err) != connector.Permanent || !strings.Contains(err.Error(), "no such key: x") {
+	if err := k.Send(t.Context(), bad); !connector.IsUnsendable(err) || !strings.Contains(err.Error(), "no such key: x") {
 		t.Errorf("error = %v", err)
 	}
 	errs := k.SendBatch(t.Context(), []*cloudevent.Event{bad, {ID: "2"}, {ID: "refused"}, {ID: "3"}})

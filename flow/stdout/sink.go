@@ -4,6 +4,7 @@ package stdout
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -46,7 +47,7 @@ func New(w io.Writer) *Sink {
 // maxKeptBuffer limits the size of buffers in the pool. A batch with 1 MiB of data fits.
 const maxKeptBuffer = 2 << 20
 
-// Send writes one line. A write error is temporary. If part of the line was written, it stays as a
+// Send writes one line. A write error says nothing about the event: the sink is unavailable. If part of the line was written, it stays as a
 // line of its own.
 func (s *Sink) Send(ctx context.Context, e *cloudevent.Event) error {
 	events := [1]*cloudevent.Event{e}
@@ -84,6 +85,9 @@ func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []erro
 		l.ends = append(l.ends, len(l.bytes))
 	}
 	if n, err := s.write(l.bytes); err != nil {
+		if !errors.Is(err, connector.ErrClosed) {
+			err = connector.AsUnavailable(err, 0)
+		}
 		for i, end := range l.ends {
 			if end > n {
 				fail(i, err)

@@ -119,7 +119,7 @@ func TestSink_whatOfABatchIsOutIsDelivered(t *testing.T) {
 				if i < tc.delivered && err != nil {
 					t.Errorf("event %d, whose line is out: %v", i, err)
 				}
-				if i >= tc.delivered && (connector.ClassOf(err) != connector.Temporary || !strings.Contains(fmt.Sprint(err), "no space left")) {
+				if i >= tc.delivered && (connector.ClassOf(err) != connector.Unavailable || !strings.Contains(fmt.Sprint(err), "no space left")) {
 					t.Errorf("event %d, whose line is not: %v", i, err)
 				}
 			}
@@ -165,7 +165,7 @@ func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on 
 
 func TestSink_errors(t *testing.T) {
 	err := New(full{}).Send(t.Context(), event(`1`))
-	if err == nil || connector.ClassOf(err) != connector.Temporary || !strings.Contains(err.Error(), "no space left") {
+	if err == nil || connector.ClassOf(err) != connector.Unavailable || !strings.Contains(err.Error(), "no space left") {
 		t.Errorf("writer's error: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/delivery/fault"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/proxy"
 )
@@ -49,7 +48,7 @@ func (j judge) of(a *responseWriter, err error) error {
 	case call.CredentialUnavailable, call.CredentialExpired:
 		return connector.AsBlocked(reason)
 	case call.BadPath, call.PathNotAllowed, call.MethodNotAllowed, call.BadRequest, call.BodyTooLarge, call.UpgradeRefused:
-		return connector.AsPermanent(fault.New(fault.SinkRejected, reason)) // fiso-link refused it: nothing was sent
+		return connector.AsUnsendable(reason) // fiso-link refused it: nothing was sent
 	}
 	return j.failed(reason, after)
 }

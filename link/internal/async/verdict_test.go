@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/delivery/fault"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/proxy"
 )
@@ -82,7 +81,7 @@ func TestJudge_aBusyTargetSaysWhenToComeAgain(t *testing.T) {
 func TestJudge_refusesACallThatCannotBeSigned(t *testing.T) {
 	for _, code := range []call.Code{call.BodyTooLarge, call.BadRequest} {
 		err := judge{ownCredential: true}.of(&responseWriter{}, proxy.Refuse(code, "raise retry.maxBodyBytes", 0))
-		if connector.ClassOf(err) != connector.Permanent || fault.CodeOf(err) != fault.SinkRejected || err.Error() != string(code)+": raise retry.maxBodyBytes" {
+		if !connector.IsUnsendable(err) || err.Error() != string(code)+": raise retry.maxBodyBytes" {
 			t.Errorf("%s: %v", code, err)
 		}
 	}
