@@ -397,6 +397,7 @@ func TestBatch_thatWaitsForAWorkerIsHandedBackWithItsAssignment(t *testing.T) {
 		r.version.Load().outputs[0].concurrency.Overloaded(time.Now(), 16) // no more than 16 workers for two seconds
 		r.mu.Unlock()
 		r.giveAll(r.ctx, slices.Repeat([]string{"hangs"}, 16)...)
+		synctest.Wait() // they have all workers
 		ctx, revoke := context.WithCancel(r.ctx)
 		waiting := r.giveAll(ctx, "b", "c")
 		after(100 * time.Millisecond)
