@@ -135,7 +135,7 @@ func (e *Engine) end(a *assignment) []*entry {
 		}
 	}
 	for _, en := range back {
-		e.uncount(en)
+		e.removeFromCounts(en)
 	}
 	if a.inFlight == 0 && len(back) == 0 {
 		e.removeAssignment(a)
@@ -162,7 +162,7 @@ func (e *Engine) releaseTasks(en *entry) {
 		e.releaseHold(t)
 		if t.step != nil {
 			t.step.gate.taskGone(t)
-			t.step.leavePlace(t)
+			t.step.uncountKept(t)
 		}
 	}
 }

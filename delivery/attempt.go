@@ -22,7 +22,7 @@ func (e *Engine) attempt(t *task, into []Routed) (outcome, []Routed) {
 	case t.entry.in.over():
 		return outcome{kind: notBegun}, into
 	case t.receipt:
-		return e.complete(t, time.Now()), into
+		return e.endDelivery(t, time.Now()), into
 	case t.letter != nil:
 		return e.store(t), into
 	case t.err != nil:
@@ -50,10 +50,10 @@ func (e *Engine) attemptTransform(t *task, into []Routed) (outcome, []Routed) {
 	e.cfg.Observer.Timed(PhaseTransform, now.Sub(begun), 1)
 	switch {
 	case errors.Is(err, ErrUnrouted):
-		e.finish(t, Unrouted, now)
+		e.endTask(t, Unrouted, now)
 		return outcome{kind: done}, into
 	case err == nil && len(into) == 0:
-		e.finish(t, Filtered, now)
+		e.endTask(t, Filtered, now)
 		return outcome{kind: done}, into
 	}
 	if en.span == nil {
@@ -61,7 +61,7 @@ func (e *Engine) attemptTransform(t *task, into []Routed) (outcome, []Routed) {
 	}
 	switch {
 	case err == nil:
-	case e.isVoid(t.call, t):
+	case e.wasAbandoned(t.call, t):
 		return outcome{kind: again}, into
 	case isTransformHold(err):
 		return e.pause(t, &hold{CauseTransform, "the transform waits for what it needs", err}, err), into
@@ -76,17 +76,17 @@ func (e *Engine) attemptTransform(t *task, into []Routed) (outcome, []Routed) {
 		return slices.Contains(en.achieved, doneDelivery{v.outputs[r.Output].out.Name, r.Part})
 	})
 	if len(into) == 0 { // an older version delivered everything
-		e.finish(t, Delivered, now)
+		e.endTask(t, Delivered, now)
 		return outcome{kind: done}, into
 	}
 	return outcome{kind: transformed}, into
 }
 
-// isVoid reports whether a call's error says nothing about the event, because
+// wasAbandoned reports whether a call's error says nothing about the event, because
 // the engine cancelled the call or the version was replaced. The task is then
 // done again, or handed back if its assignment ended
 // (https://github.com/dapr/components-contrib/issues/3849).
-func (e *Engine) isVoid(ctx context.Context, t *task) bool {
+func (e *Engine) wasAbandoned(ctx context.Context, t *task) bool {
 	return ctx.Err() != nil || e.version.Load() != t.step.version
 }
 
@@ -120,9 +120,9 @@ func (e *Engine) send(t *task) outcome {
 // knows the call already, by the result of another event of the batch.
 func (e *Engine) afterSend(ctx context.Context, t *task, err error, now time.Time, known bool) outcome {
 	if err == nil {
-		return e.complete(t, now)
+		return e.endDelivery(t, now)
 	}
-	if e.isVoid(ctx, t) {
+	if e.wasAbandoned(ctx, t) {
 		return outcome{kind: again}
 	}
 	if connector.IsUnsendable(err) {
@@ -161,13 +161,15 @@ func (e *Engine) giveUpUnsent(t *task, err error) outcome {
 	return e.giveUp(t, cmp.Or(fault.CodeOf(err), fault.SinkRejected), err, false)
 }
 
-// A destination may be overloaded if so many calls in a row have no answer: an
-// eighth of those under way when the gate closed, and at least eight. The three that
-// close the gate may be due to one replica that is unavailable. Or as many probes fail
-// as close the gate.
+// A destination may be overloaded if so many calls in a row have no answer: a quarter
+// of those under way when the gate closed, and at least twelve. Fewer may be due to one
+// replica in ten that is unavailable: of calls that begin together, those that fail are
+// the first to end. Or so many probes fail that it cannot be one replica in ten, while
+// the calls under way hang.
 const (
-	overloadPart  = 8
-	overloadLeast = 8
+	overloadPart   = 4
+	overloadLeast  = 12
+	overloadProbes = 6
 )
 
 // sinkBug is the error of a sink that panicked or broke its contract. It counts as a
@@ -197,7 +199,7 @@ func (e *Engine) noteFailure(t *task, class connector.Class, err error, known bo
 		s.callsBefore = s.calls
 		e.logGate(s)
 	}
-	many := s.gate.unanswered >= max(overloadLeast, s.callsBefore/overloadPart) || s.gate.failedProbes >= awayAfter
+	many := s.gate.unanswered >= max(overloadLeast, s.callsBefore/overloadPart) || s.gate.failedProbes >= overloadProbes
 	if s.gate.state == gateAway && s.callsBefore > 0 && many {
 		s.concurrency.Overloaded(time.Now(), s.callsBefore)
 		s.callsBefore = 0
@@ -213,7 +215,7 @@ func (e *Engine) giveUp(t *task, code fault.Code, err error, verdict bool) outco
 		return e.pause(t, &hold{CauseBlocked, string(code) + ", and the flow blocks on failures", err}, err)
 	}
 	if verdict {
-		switch e.mayGiveUp(t, err) {
+		switch e.askToGiveUp(t, err) {
 		case probeAgain:
 			return e.pause(t, &hold{CauseStopped, "the line is stopped, this event is the probe", err}, err)
 		case waitForGate:
@@ -222,7 +224,7 @@ func (e *Engine) giveUp(t *task, code fault.Code, err error, verdict bool) outco
 	}
 	if t.handling().OnExhausted == ExhaustedDrop {
 		e.logGivenUp(t, "event dropped", code, err)
-		e.finish(t, Dropped, time.Now())
+		e.endTask(t, Dropped, time.Now())
 		return outcome{kind: done, err: err}
 	}
 	t.letter = &deadletter.Letter{
@@ -232,8 +234,8 @@ func (e *Engine) giveUp(t *task, code fault.Code, err error, verdict bool) outco
 	return outcome{kind: store, err: err}
 }
 
-// mayGiveUp asks the gate whether an event may be given up because of the sink.
-func (e *Engine) mayGiveUp(t *task, err error) giveUpAnswer {
+// askToGiveUp asks the gate whether an event may be given up because of the sink.
+func (e *Engine) askToGiveUp(t *task, err error) giveUpAnswer {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s := t.step
@@ -253,7 +255,7 @@ func (e *Engine) store(t *task) outcome {
 	alreadyStored := errors.Is(err, deadletter.ErrAlreadyStored)
 	switch {
 	case err == nil || alreadyStored:
-	case e.isVoid(t.call, t):
+	case e.wasAbandoned(t.call, t):
 		return outcome{kind: again}
 	default:
 		e.cfg.Observer.DeadLetterError()
@@ -265,31 +267,31 @@ func (e *Engine) store(t *task) outcome {
 		cause, msg = fmt.Errorf("%w: %w", err, cause), "dead letter already stored"
 	}
 	e.logGivenUp(t, msg, t.letter.Code, cause)
-	out := e.complete(t, time.Now())
+	out := e.endDelivery(t, time.Now())
 	if out.err == nil {
 		out.err = cause
 	}
 	return out
 }
 
-// complete ends a task whose event was delivered or has its dead letter stored.
+// endDelivery ends a task whose event was delivered or has its dead letter stored.
 // If the output has receipts, the receipt comes first.
-func (e *Engine) complete(t *task, now time.Time) outcome {
+func (e *Engine) endDelivery(t *task, now time.Time) outcome {
 	if t.err == nil && t.step.out.Receipt != nil {
 		t.receipt = true
 		switch err := e.callReceipt(t); {
 		case err == nil:
-		case e.isVoid(t.call, t):
+		case e.wasAbandoned(t.call, t):
 			return outcome{kind: again}
 		default:
 			return e.pause(t, &hold{CauseReceipt, "the receipt cannot be written", err}, err)
 		}
 	}
 	if t.letter != nil {
-		e.finish(t, DeadLettered, now)
+		e.endTask(t, DeadLettered, now)
 		return outcome{kind: done}
 	}
-	e.finish(t, Delivered, now)
+	e.endTask(t, Delivered, now)
 	return outcome{kind: delivered}
 }
 

@@ -146,8 +146,8 @@ func (e *Engine) sendBatch(b *batch) {
 		endSend(span, errOf(errs, i))
 	}
 	if errs == nil && b.step.out.Receipt == nil {
-		e.finishAll(b, now)
-		e.concludeAll(b, nil)
+		e.endTasks(b, now)
+		e.applyOutcomes(b, nil)
 		return
 	}
 	outs := make([]outcome, len(b.tasks))
@@ -173,16 +173,16 @@ func (e *Engine) sendBatch(b *batch) {
 		known = known || !unsent
 		t.single = t.single || whole && t.retries > before
 	}
-	e.concludeAll(b, outs)
+	e.applyOutcomes(b, outs)
 }
 
-// finishAll is finish for a batch of which every event was delivered.
-func (e *Engine) finishAll(b *batch, now time.Time) {
+// endTasks is endTask for a batch of which every event was delivered.
+func (e *Engine) endTasks(b *batch, now time.Time) {
 	ms := make([]*connector.Message, 0, len(b.tasks))
 	ens := make([]*entry, 0, len(b.tasks))
 	counts := make(map[Status]int, 1)
 	for _, t := range b.tasks {
-		if whole, last := t.entry.finish(Delivered); last {
+		if whole, last := t.entry.countDone(Delivered); last {
 			ms, ens = append(ms, t.entry.m), append(ens, t.entry)
 			endSpan(t.entry.span, nil, whole)
 			counts[whole]++
@@ -199,9 +199,9 @@ func (e *Engine) finishAll(b *batch, now time.Time) {
 	}
 }
 
-// concludeAll is conclude for the events of a batch. outs is nil if all were
+// applyOutcomes is applyOutcome for the events of a batch. outs is nil if all were
 // delivered.
-func (e *Engine) concludeAll(b *batch, outs []outcome) {
+func (e *Engine) applyOutcomes(b *batch, outs []outcome) {
 	var back []*entry
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -211,7 +211,7 @@ func (e *Engine) concludeAll(b *batch, outs []outcome) {
 		if outs != nil {
 			out = outs[i]
 		}
-		if en := e.conclude(t, out, nil); en != nil {
+		if en := e.applyOutcome(t, out, nil); en != nil {
 			back = append(back, en)
 		}
 	}

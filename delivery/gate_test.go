@@ -223,8 +223,11 @@ func TestLine_anotherProbeTakesOverWhenItsAssignmentEnds(t *testing.T) {
 		after(time.Second)
 		probe := r.give(ctx, "")
 		after(time.Second)
-		waiting := []string{r.give(ctx, ""), r.give(r.ctx, ""), r.give(r.ctx, "")}
-		after(time.Second)
+		var waiting []string
+		for _, c := range []context.Context{ctx, r.ctx, r.ctx} {
+			waiting = append(waiting, r.give(c, ""))
+			synctest.Wait() // they wait for the gate in this order
+		}
 		revoke()
 		after(time.Minute)
 		r.want(probe, connector.ErrInterrupted)

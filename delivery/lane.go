@@ -82,7 +82,7 @@ type task struct {
 	pauses      int                // since it began; the backoff grows with it
 	answersSeen uint64             // gate.answers when it last failed or began
 	single      bool               // not to be sent in a batch again
-	kept        bool               // it keeps its place at the step, see keepPlace
+	kept        bool               // it keeps its place at the step, see countKept
 	held        *hold              // nil: not held
 
 	call context.Context // of its calls

@@ -127,12 +127,12 @@ func (e *Engine) dropLane(l *lane) {
 // removeEntry stops counting an entry that is settled, and frees it for its
 // next use.
 func (e *Engine) removeEntry(en *entry) {
-	e.uncount(en)
+	e.removeFromCounts(en)
 	e.spare.putEntry(en)
 }
 
-// uncount stops counting an entry.
-func (e *Engine) uncount(en *entry) {
+// removeFromCounts stops counting an entry.
+func (e *Engine) removeFromCounts(en *entry) {
 	a := en.in
 	a.unlink(en)
 	a.inFlight--

@@ -38,7 +38,7 @@ type step struct {
 	callsBefore int // calls when the gate closed; 0: the limit has begun again
 	maxInFlight int // bounds working + kept
 	// kept counts deliveries that keep their place while no worker has them,
-	// see keepPlace. keptReady holds their lanes when they are ready.
+	// see countKept. keptReady holds their lanes when they are ready.
 	kept      int
 	keptReady queue
 
@@ -146,18 +146,18 @@ type callContext struct {
 	cancel  context.CancelFunc
 }
 
-// keepPlace counts a delivery as under way while no worker has it: the
+// countKept counts a delivery as under way while no worker has it: the
 // destination answered, and the answer is kept in memory for the receipt. This
 // bounds the answers that are kept by maxInFlight.
-func (s *step) keepPlace(t *task) {
+func (s *step) countKept(t *task) {
 	if s.out != nil && s.out.Receipt != nil && t.err == nil && (t.letter != nil || t.receipt) {
 		t.kept = true
 		s.kept++
 	}
 }
 
-// leavePlace reverts keepPlace.
-func (s *step) leavePlace(t *task) {
+// uncountKept reverts countKept.
+func (s *step) uncountKept(t *task) {
 	if t.kept {
 		t.kept = false
 		s.kept--

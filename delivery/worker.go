@@ -22,7 +22,7 @@ func (e *Engine) runWorker() {
 			out, routed = e.attempt(t, routed[:0])
 			e.mu.Lock()
 			e.callEnds(s)
-			if back := e.conclude(t, out, routed); back != nil {
+			if back := e.applyOutcome(t, out, routed); back != nil {
 				e.mu.Unlock()
 				e.handBack([]*entry{back})
 				e.mu.Lock()
@@ -133,7 +133,7 @@ func (e *Engine) beginHead(l *lane) bool {
 	if t.pauses == 0 {
 		s.gate.taskBegins(t)
 	}
-	s.leavePlace(t)
+	s.uncountKept(t)
 	l.state = laneWorking
 	s.working++
 	e.working++

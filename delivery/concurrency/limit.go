@@ -127,7 +127,7 @@ func (l *Limit) judge(now time.Time, rate float64) {
 	slow := l.finished < l.workers && !l.idleSeen
 	switch {
 	case slow && l.trial == fewer && !l.proving:
-		l.conclude(now, rate, true, false)
+		l.endTrial(now, rate, true, false)
 		return
 	case slow && (l.workers < l.ceiling || l.trial == more):
 		l.rate, l.pause = rate, minPause
@@ -144,9 +144,9 @@ func (l *Limit) judge(now time.Time, rate float64) {
 	}
 	switch {
 	case gain < l.trial.minGain():
-		l.conclude(now, rate, many, l.trial == fewer)
+		l.endTrial(now, rate, many, l.trial == fewer)
 	case l.proving || l.sure(gain):
-		l.conclude(now, rate, !many, l.trial == more)
+		l.endTrial(now, rate, !many, l.trial == more)
 	default:
 		l.proving = true
 		l.swap(rate)
@@ -168,9 +168,9 @@ func (l *Limit) sure(gain float64) bool {
 	return l.trial == more && (call >= maxMeasured/2 || call >= quickCall && gain >= certainGain && gain <= maxGain)
 }
 
-// conclude ends a trial, with the limit that it ended with or the other one,
+// endTrial ends a trial, with the limit that it ended with or the other one,
 // and goes on in its direction if it was a success.
-func (l *Limit) conclude(now time.Time, rate float64, swap, success bool) {
+func (l *Limit) endTrial(now time.Time, rate float64, swap, success bool) {
 	if swap {
 		kept := l.rate
 		l.swap(rate)

@@ -28,9 +28,9 @@ const (
 	notBegun                       // nothing was attempted, as the assignment is over
 )
 
-// conclude applies the outcome of a task. It returns the task's entry if the
+// applyOutcome applies the outcome of a task. It returns the task's entry if the
 // caller must hand it back and then remove it. The caller holds the lock.
-func (e *Engine) conclude(t *task, out outcome, routed []Routed) (back *entry) {
+func (e *Engine) applyOutcome(t *task, out outcome, routed []Routed) (back *entry) {
 	en, s, l := t.entry, t.step, t.lane
 	over := out.kind == done || out.kind == delivered
 	e.noteError(out.err)
@@ -45,10 +45,10 @@ func (e *Engine) conclude(t *task, out outcome, routed []Routed) (back *entry) {
 		s.gate.taskGone(t)
 		e.moveGate(s)
 	case s.version != e.version.Load():
-		e.concludeOld(t, over)
+		e.applyOldOutcome(t, over)
 	case over:
 		t.done = true
-		e.concludeGate(t, out)
+		e.reportDone(t, out)
 		e.popHead(l)
 	case out.kind == transformed:
 		next := t.next
@@ -61,12 +61,12 @@ func (e *Engine) conclude(t *task, out outcome, routed []Routed) (back *entry) {
 		l.head = next
 		e.advance(l)
 	case out.kind == again || out.kind == store:
-		s.keepPlace(t)
+		s.countKept(t)
 		e.leaveGate(t, nil)
 		e.makeReady(l)
 		e.moveGate(s)
 	case out.kind == pause:
-		s.keepPlace(t)
+		s.countKept(t)
 		e.hold(t, out.held)
 		e.noteAsked(s, out)
 		e.leaveGate(t, out.held)
@@ -88,9 +88,9 @@ func (e *Engine) conclude(t *task, out outcome, routed []Routed) (back *entry) {
 	return nil
 }
 
-// concludeOld is conclude for a task of a version that was replaced. Its
+// applyOldOutcome is applyOutcome for a task of a version that was replaced. Its
 // success counts; anything else is done again on the new version.
-func (e *Engine) concludeOld(t *task, over bool) {
+func (e *Engine) applyOldOutcome(t *task, over bool) {
 	en := t.entry
 	if over && t.step.out != nil {
 		en.achieved = append(en.achieved, doneDelivery{t.step.out.Name, t.part})
@@ -104,8 +104,8 @@ func (e *Engine) concludeOld(t *task, over bool) {
 	}
 }
 
-// concludeGate reports a task that is done to the gate.
-func (e *Engine) concludeGate(t *task, out outcome) {
+// reportDone reports a task that is done to the gate.
+func (e *Engine) reportDone(t *task, out outcome) {
 	s := t.step
 	e.releaseHold(t)
 	if s.out == nil {
@@ -193,14 +193,14 @@ func (s *step) removeGated(gone func(*lane) bool) {
 // message has the gravest end of its deliveries.
 var endRank = []Status{Filtered, Unrouted, Delivered, Dropped, DeadLettered}
 
-// finish ends a task. The last task of an entry settles the message. It is
+// endTask ends a task. The last task of an entry settles the message. It is
 // called without the lock, before the entry is uncounted.
-func (e *Engine) finish(t *task, s Status, now time.Time) {
+func (e *Engine) endTask(t *task, s Status, now time.Time) {
 	en := t.entry
 	if t.err == nil && t.step.out != nil {
 		e.cfg.Observer.Ended(t.step.out.Name, s, 1)
 	}
-	if whole, last := en.finish(s); last {
+	if whole, last := en.countDone(s); last {
 		en.m.Settle(nil)
 		endSpan(en.span, t.letter, whole)
 		e.cfg.Observer.Settled(whole, 1)
@@ -208,9 +208,9 @@ func (e *Engine) finish(t *task, s Status, now time.Time) {
 	}
 }
 
-// finish counts a task as done. It reports whether it was the last, and then
+// countDone counts a task as done. It reports whether it was the last, and then
 // how the message ended.
-func (en *entry) finish(s Status) (whole Status, last bool) {
+func (en *entry) countDone(s Status) (whole Status, last bool) {
 	rank := int32(0)
 	for int(rank) < len(endRank)-1 && endRank[rank] != s {
 		rank++
