@@ -127,7 +127,7 @@ func (p partsOf) Transform(_ context.Context, m *connector.Message, into []Route
 	return into, nil
 }
 
-// A message counts once at each output, however many events it becomes.
+// U37: A message counts once at each output, however many events it becomes.
 func TestLine_isNotStoppedByTheEventsOfOneMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, Config{}, testVersion{})
@@ -257,7 +257,7 @@ func TestLine_stopsDropsToo(t *testing.T) {
 	})
 }
 
-// The probe waits for half a minute when its assignment ends: the next one probes at
+// U43: The probe waits for half a minute when its assignment ends: the next one probes at
 // once.
 func TestGate_anotherProbeBeginsAtOnceWhenAnAssignmentEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -285,7 +285,7 @@ type retryHook struct {
 
 func (h *retryHook) Retry() { h.do() }
 
-// An event whose assignment has ended stops the line and leaves. Another event that
+// U43: An event whose assignment has ended stops the line and leaves. Another event that
 // was refused meanwhile becomes the probe in its place.
 func TestLine_isProbedAlthoughTheEventThatStoppedItIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -172,7 +172,7 @@ func TestLog_saysWhatAPersonNeedsAndNoMore(t *testing.T) {
 	})
 }
 
-// A line about one event names the event by its id, and the sink.
+// U39: A line about one event names the event by its id, and the sink.
 func TestLog_namesTheEventAndTheSink(t *testing.T) {
 	for what, tc := range map[string]struct {
 		unstored    bool

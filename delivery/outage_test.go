@@ -249,7 +249,7 @@ func TestOutage_endsForADestinationThatTooManyCallsWouldOverload(t *testing.T) {
 	})
 }
 
-// What the sink finds by itself is no answer of the destination: it neither opens the
+// U36: What the sink finds by itself is no answer of the destination: it neither opens the
 // gate nor makes failures of other events count.
 func TestOutage_isNotEndedByAnEventThatCannotBeSent(t *testing.T) {
 	for name, batch := range map[string]*Batch{"singly": nil, "in batches": {MaxEvents: 2, MaxWait: time.Second}} {
@@ -284,7 +284,7 @@ func TestOutage_isNotEndedByAnEventThatCannotBeSent(t *testing.T) {
 	}
 }
 
-// A panic of the sink is no answer of the destination.
+// U36: A panic of the sink is no answer of the destination.
 func TestOutage_isNotEndedByAPanicOfTheSink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, Config{}, testVersion{MaxRetries: 3, Sink: sinkFunc(func(_ context.Context, e *cloudevent.Event) error {
@@ -336,7 +336,7 @@ func TestOutage_isSeenByBatchesWithAnEventThatCannotBeSent(t *testing.T) {
 	})
 }
 
-// An event that waits for something other than the destination is no probe: its dead
+// U43: An event that waits for something other than the destination is no probe: its dead
 // letter cannot be stored, its receipt cannot be written, or the flow blocks on it.
 // The output goes on without it once the destination is back.
 func TestOutage_endsAlthoughTheProbeWaitsForSomethingElse(t *testing.T) {

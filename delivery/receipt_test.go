@@ -196,7 +196,7 @@ func TestSink_saysWhenItIsAnEventsTurn(t *testing.T) {
 	})
 }
 
-// What a sink refuses before it sends says nothing about the destination. Without a
+// U36: What a sink refuses before it sends says nothing about the destination. Without a
 // code it is SINK_REJECTED.
 func TestLine_isNotStoppedByARuleOfTheSink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

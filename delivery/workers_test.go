@@ -127,7 +127,7 @@ func hangs() connector.Sink {
 	})
 }
 
-// The limit of an output falls when its destination no longer answers. The workers
+// U42: The limit of an output falls when its destination no longer answers. The workers
 // whose calls hang there must not be missing at the other outputs.
 func TestWorkers_thatHangAtOneOutputAreNotMissingAtAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -149,7 +149,7 @@ func TestWorkers_thatHangAtOneOutputAreNotMissingAtAnother(t *testing.T) {
 	})
 }
 
-// Nor may they be missing on the version that replaces theirs, while they may drain.
+// U42: Nor may they be missing on the version that replaces theirs, while they may drain.
 func TestWorkers_thatHangOnAnOldVersionAreNotMissingOnTheNewOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, Config{DrainTimeout: time.Minute}, testVersion{Sink: hangs(), SinkName: "old"})

@@ -95,6 +95,7 @@ func TestFields_knowTheirPlaces(t *testing.T) {
 	}
 }
 
+// U40.
 func TestText_mustNotBeEmpty(t *testing.T) {
 	for text, want := range map[string]string{
 		"x: \"\"\n":      "f.yaml:1:4: x: the expression is empty\n  1 | x: \"\"\n    |    ^^ write one, or remove the key",

@@ -52,6 +52,7 @@ func TestClassOf_theOutermostMarkCounts(t *testing.T) {
 	}
 }
 
+// U36.
 func TestIsUnsendable_onlyWhatTheSinkFoundByItself(t *testing.T) {
 	cause := errors.New("boom")
 	for _, tc := range []struct {

@@ -184,7 +184,7 @@ func TestSource_takesEveryMode(t *testing.T) {
 	}
 }
 
-// A caller who is told to send an event again learns under which id it is known.
+// U39: A caller who is told to send an event again learns under which id it is known.
 func TestSource_anIDThatWasMadeUpIsAnswered(t *testing.T) {
 	for name, tc := range map[string]struct {
 		settle func(m *connector.Message)

@@ -195,6 +195,7 @@ func TestLimit_neverLeavesItsBounds(t *testing.T) {
 	}
 }
 
+// U35.
 func TestLimit_beginsAgainWithTheFewestAfterAnOverload(t *testing.T) {
 	p, now := New(16, 1024), time.Now()
 	drive(p, &now, time.Second, slowSink(20*time.Millisecond))

@@ -79,7 +79,7 @@ func TestHeaders_nameThePartOfAMessageThatWasSplit(t *testing.T) {
 	}
 }
 
-// An id that a source made up is nowhere else.
+// U39: An id that a source made up is nowhere else.
 func TestHeaders_nameTheEventByTheIDThatTheFlowGaveIt(t *testing.T) {
 	position, none := connector.PartitionOffset("orders", 3, 42), connector.Position{Stream: "webhook"}
 	structured := []connector.Header{h("content-type", "application/cloudevents+json")}

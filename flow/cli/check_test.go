@@ -38,7 +38,7 @@ func TestCheck_indentsTheLinesOfAFault(t *testing.T) {
 	}
 }
 
-// A newcomer read "connect to 127.0.0.1:1: connect to 127.0.0.1:1: connect: connection refused".
+// It said "connect to 127.0.0.1:1: connect to 127.0.0.1:1: connect: connection refused".
 func TestCheck_saysOnceWhatItTried(t *testing.T) {
 	dir := t.TempDir()
 	for scheme, step := range map[string]string{"http": "connect to 127.0.0.1:1", "https": "connect to 127.0.0.1:1 with TLS"} {

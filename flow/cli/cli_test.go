@@ -360,7 +360,7 @@ source: {type: kafka, config: {brokers: a:1, topic: orders, consumerGroup: g}}
 sink: {type: kafka, config: {brokers: a:1, topic: out, key: data.tenant}}
 `
 
-// A newcomer's transform and test passed for events that became dead letters, because only the
+// U38: transform and test passed for events that became dead letters, because only the
 // running sink evaluated its expressions.
 func TestCommands_evaluateTheExpressionsOfTheSink(t *testing.T) {
 	for name, tc := range map[string]struct{ flow, missing, sent, expects string }{
@@ -415,7 +415,7 @@ routing: all
 	}
 }
 
-// A newcomer's explanation left out split, eventHeaders and what a sink does differently.
+// The explanation left out split, eventHeaders and what a sink does differently.
 func TestValidate_explainsWhatASinkDoesDifferently(t *testing.T) {
 	file := write(t, t.TempDir(), "orders.yaml", `name: orders
 source: {type: http, config: {listen: 127.0.0.1:18081, path: /orders}}

@@ -321,7 +321,7 @@ errorHandling: {deadLetter: {type: file, config: {path: %[1]s/all.jsonl}}}
 `, dir)), dir
 }
 
-// A newcomer's list named two letters "1", of which show opened only the first.
+// U38: dlq list named two letters "1", of which show opened only the first.
 func TestDlq_namesTheFileOrTopicOfEachPlace(t *testing.T) {
 	letters := someLetters()
 	for _, l := range letters[1:3] {
@@ -348,7 +348,7 @@ func TestDlq_namesTheFileOrTopicOfEachPlace(t *testing.T) {
 	call(t, "dlq", "show", "--flow", only, filepath.Dir(only)+"/dead.jsonl:1").wants(t, 0, "place      1\n", "")
 }
 
-// A newcomer's letter of one part and one sink was shown with all parts and sinks of its record,
+// U38: a letter of one part and one sink was shown with all parts and sinks of its record,
 // because the record came over HTTP and a put-back record is known by its offset.
 func TestDlqShow_showsThePartAndTheSinkThatFailed(t *testing.T) {
 	at := time.Now().UTC()

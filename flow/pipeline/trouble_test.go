@@ -86,7 +86,7 @@ func TestGap_isCountedAndNoted(t *testing.T) {
 	}
 }
 
-// A caller whose header value cannot be sent neither stops the flow of the others nor loses its
+// U36: A caller whose header value cannot be sent neither stops the flow of the others nor loses its
 // event: the dead letter, the answer, the log and a later look at the dead letter name the same id.
 func TestHTTPSource_aStrangerStopsNobodyAndFindsItsEventAgain(t *testing.T) {
 	in := prepare(t)

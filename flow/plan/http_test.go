@@ -28,7 +28,7 @@ func httpFlow(name, source, sink, more string) string {
 		"errorHandling: {deadLetter: {type: file, config: {path: /x}}}\n" + more
 }
 
-// A newcomer's flow that posts to its own source was valid, and multiplied events.
+// U41: a flow that posts to its own source was valid, and multiplied events.
 func TestParse_refusesAFlowThatPostsToItself(t *testing.T) {
 	for name, tc := range map[string]struct {
 		source, sink string
@@ -70,7 +70,7 @@ func TestParse_refusesAFlowThatPostsToItself(t *testing.T) {
 	}
 }
 
-// A newcomer's two files were valid together, and run refused them.
+// U41: two files were valid together, and run refused them.
 func TestParseDir_refusesHTTPFlowsThatDoNotGoTogether(t *testing.T) {
 	const sink = "url: 'http://orders/'"
 	for name, tc := range map[string]struct{ one, two, want string }{

@@ -407,7 +407,7 @@ func TestFlow_everyFieldSaysWhatAReloadCosts(t *testing.T) {
 	walk("", reflect.TypeFor[Flow]())
 }
 
-// A template that renders an unset variable leaves an empty expression. Taken for an absent one, it
+// U40: A template that renders an unset variable leaves an empty expression. Taken for an absent one, it
 // would split nothing or make a sink take every event.
 func TestParse_refusesAnEmptyExpression(t *testing.T) {
 	for _, key := range []string{
