@@ -350,7 +350,7 @@ func TestOnExhausted(t *testing.T) {
 				st.OnExhausted = ExhaustedBlock
 				r := start(t, Config{}, st)
 				m := r.give(r.ctx, "bad")
-				after(24 * time.Hour)
+				after(time.Hour)
 				r.wantUnsettled(m)
 				if h := r.Status().Held; len(h) != 1 || !strings.Contains(h[0].Reason, "the flow blocks on failures: boom") {
 					t.Errorf("held %+v", h)

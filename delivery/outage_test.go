@@ -388,6 +388,9 @@ func TestOutage_endsAlthoughTheProbeWaitsForSomethingElse(t *testing.T) {
 // A destination of which one replica in ten is unavailable is neither away nor
 // overloaded: it keeps its workers.
 func TestOutage_ofAFewReplicasTakesNoWorkers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds: left out with -short, which check does not set")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		const events = 100_000
 		dice := newDice(1, 1)

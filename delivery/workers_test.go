@@ -15,6 +15,9 @@ import (
 // A sink that takes 20 ms reaches nearly the rate of 1,024 calls at once, and the
 // workers stop when they are not needed any more.
 func TestWorkers_comeWhenTheyAreNeededAndGoAfter(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds: left out with -short, which check does not set")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		calls, most := 0, 0
 		gate := make(chan struct{}, 1)
@@ -57,6 +60,9 @@ func TestWorkers_comeWhenTheyAreNeededAndGoAfter(t *testing.T) {
 // A sink that hung has all workers, as many as its partition may have events in
 // flight. When it is quick again, limited by a core, most of them stop.
 func TestWorkers_goWhenAHungSinkTurnsFast(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds: left out with -short, which check does not set")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		core, hung := make(chan struct{}, 1), make(chan struct{})
 		r := start(t, Config{}, testVersion{Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {

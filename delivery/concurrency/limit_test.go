@@ -63,6 +63,9 @@ func TestLimit_keepsAFewWorkersWhereMoreBringNothing(t *testing.T) {
 }
 
 func TestLimit_comesDownWhenASlowSinkTurnsFast(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds: left out with -short, which check does not set")
+	}
 	p, now := New(16, 1024), time.Now()
 	drive(p, &now, 10*time.Second, slowSink(20*time.Millisecond))
 	drive(p, &now, 5*time.Minute, busyMachine)
@@ -100,6 +103,9 @@ func moody(seed uint64, rate func(int) float64) func(int) float64 {
 // A trial after a stall looks good whatever it tries: it must not bring more
 // workers to a sink that gains nothing by them, nor take them from one that does.
 func TestLimit_isNotTakenInByAMoodyMachine(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds: left out with -short, which check does not set")
+	}
 	const seeds, looks = 200, 500
 	over, ramp, most := 0, 0, 0
 	for seed := range uint64(seeds) {
