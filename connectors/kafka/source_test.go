@@ -251,9 +251,10 @@ func TestSource_commitsNothingPastAnUnsettledRecord(t *testing.T) {
 	eventually(t, "commit of 5", func() bool { return committed(t, c, 0) == 5 })
 	fill(t, c, "t", 0, 20, 5)
 	eventually(t, "25 messages", func() bool { return m.count() == 25 })
-	if got := m.Status().Partitions[0]; got.InFlight != 1 || got.Committed != 5 {
-		t.Errorf("status %+v; want one in flight, committed 5", got)
-	}
+	eventually(t, "a status of one in flight, committed 5", func() bool {
+		got := m.Status().Partitions[0]
+		return got.InFlight == 1 && got.Committed == 5
+	})
 	if got := committed(t, c, 0); got != 5 {
 		t.Errorf("committed %d past the unsettled record 5", got)
 	}
