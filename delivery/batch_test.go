@@ -381,7 +381,7 @@ func TestBatch_isOneFailureOfTheDestinationAtMost(t *testing.T) {
 	}
 }
 
-// A batch that waits for a worker has not begun. It is handed back with its assignment,
+// A batch that waits for a worker was not sent yet. It is handed back with its assignment,
 // although all workers hang in calls of another one.
 func TestBatch_thatWaitsForAWorkerIsHandedBackWithItsAssignment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -255,16 +255,7 @@ func TestOutage_isNotEndedByAnEventThatCannotBeSent(t *testing.T) {
 	for name, batch := range map[string]*Batch{"singly": nil, "in batches": {MaxEvents: 2, MaxWait: time.Second}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				send := func(_ context.Context, es []*cloudevent.Event) []error {
-					errs := make([]error, len(es))
-					for i, e := range es {
-						errs[i] = connector.AsUnavailable(errDown, 0)
-						if string(e.Key) == "bad" {
-							errs[i] = connector.AsUnsendable(errBoom)
-						}
-					}
-					return errs
-				}
+				send := func(_ context.Context, es []*cloudevent.Event) []error { return downOrUnsendable(es) }
 				r := start(t, Config{}, testVersion{Sink: batchFunc(send), Batch: batch, MaxRetries: 3, StopTheLine: 2})
 				for range 100 {
 					r.giveAll(r.ctx, "bad", "good", "bad")
@@ -316,14 +307,7 @@ func TestOutage_isSeenByBatchesWithAnEventThatCannotBeSent(t *testing.T) {
 		calls := 0
 		sink := batchFunc(func(_ context.Context, es []*cloudevent.Event) []error {
 			calls++
-			errs := make([]error, len(es))
-			for i, e := range es {
-				errs[i] = connector.AsUnavailable(errDown, 0)
-				if string(e.Key) == "bad" {
-					errs[i] = connector.AsUnsendable(errBoom)
-				}
-			}
-			return errs
+			return downOrUnsendable(es)
 		})
 		r := start(t, Config{}, testVersion{Batch: &Batch{MaxEvents: 2, MaxWait: time.Second}, Sink: sink})
 		for i := range awayAfter {
@@ -436,4 +420,17 @@ func TestOutage_ofProbesTakesTheWorkersThatHang(t *testing.T) {
 			t.Errorf("limit %d, want %d", n, minWorkers)
 		}
 	})
+}
+
+// downOrUnsendable returns the errors of a destination that is down, and that of an
+// event which the sink cannot send.
+func downOrUnsendable(es []*cloudevent.Event) []error {
+	errs := make([]error, len(es))
+	for i, e := range es {
+		errs[i] = connector.AsUnavailable(errDown, 0)
+		if string(e.Key) == "bad" {
+			errs[i] = connector.AsUnsendable(errBoom)
+		}
+	}
+	return errs
 }

@@ -35,7 +35,7 @@ type step struct {
 	working     int // tasks that workers have or that are in batches
 	calls       int // workers busy at this step
 	concurrency *concurrency.Limit
-	callsBefore int // calls when the gate closed; 0: the limit has begun again
+	callsBefore int // calls when the gate closed; 0: the limit was restarted since
 	maxInFlight int // bounds working + kept
 	// kept counts deliveries that keep their place while no worker has them,
 	// see countKept. keptReady holds their lanes when they are ready.

@@ -168,9 +168,8 @@ func truncate(s string) string {
 
 // Parse reads a stored record: m as it is in the topic or the file. The
 // letter's message has the original position, the event's id as its ID, and none of
-// our headers. It shares
-// m's bytes, and has m's time if no header says when the record was made. An
-// error names every header that is missing or invalid; Parse then also returns
+// our headers. It shares m's bytes, and has m's time if no header says when the record
+// was made. An error names every header that is missing or invalid; Parse then also returns
 // what could be read, so that a damaged record can still be shown to a person.
 func Parse(m *connector.Message) (*Letter, error) {
 	own := &connector.Message{Key: m.Key, Value: m.Value, Time: m.Time, ID: m.ID}

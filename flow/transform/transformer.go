@@ -80,8 +80,8 @@ func (p *Transformer) Transform(ctx context.Context, m *connector.Message, into 
 	return p.transformReplay(ctx, m, p.replayed(m), into)
 }
 
-// Replay is Transform for a message that is replayed, whatever its headers and
-// position say.
+// Replay is Transform for a message whose replay is r; its headers and position are
+// not asked.
 func (p *Transformer) Replay(ctx context.Context, m *connector.Message, r deadletter.Replay, into []delivery.Routed) ([]delivery.Routed, error) {
 	return p.transformReplay(ctx, m, &r, into)
 }

@@ -28,7 +28,7 @@ type Transport interface {
 	// RoundTrip sends out to the endpoint and returns when the head of the answer has
 	// arrived, or with an error of type *http1.Error. ctx covers the whole attempt, including
 	// the body of the answer. It makes one attempt and never sends a request twice,
-	// whatever happens to a connection: the caller decides about retries. interim gets
+	// even if a connection breaks: the caller decides about retries. interim gets
 	// 1xx answers as they arrive; nil drops them.
 	RoundTrip(ctx context.Context, endpoint string, out *http1.Outgoing, interim func(status int, h http1.Header)) (*http1.Answer, error)
 	// Close closes idle connections and lets those in use finish.
