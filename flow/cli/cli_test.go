@@ -188,7 +188,7 @@ func TestValidate_explainsWhatWillHappen(t *testing.T) {
 	r := call(t, "validate", "--explain", file)
 	for _, says := range []string{
 		"paused", "topic orders of 127.0.0.1:1", "!has(data.test)", "POST http://127.0.0.1:1/orders",
-		"5, after 160ms–240ms, 320ms–480ms", "together 4.96s–7.44s", "fiso-dlq-orders", "20 failed events in a row",
+		"5, after 160ms–240ms, 320ms–480ms", "together 4.96s–7.44s", "fiso-dlq-orders", "events of 20 messages in a row have failed",
 	} {
 		r.wants(t, 0, says, "")
 	}

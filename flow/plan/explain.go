@@ -166,7 +166,7 @@ func explainHandling(e *spec.ErrorHandling, l deadLetters) Handling {
 		h.DeadLetters = l.describe()
 	}
 	if n := e.StopTheLine.Consecutive; n > 0 {
-		h.StopTheLine = fmt.Sprintf("after %d failed events in a row the flow holds its events, and tries one until it passes", n)
+		h.StopTheLine = fmt.Sprintf("after events of %d messages in a row have failed the flow holds its events, and tries one until it passes", n)
 	}
 	if e.Outage == "count" {
 		h.Outage = "count: every failure uses up a retry, also while the sink is away"

@@ -223,7 +223,7 @@ func TestExplain_tellsEverySetting(t *testing.T) {
 		name, text string
 		want       []string
 	}{
-		{"a minimal flow", "name: a\n" + kafkaIn + out, []string{"the data stays unchanged", "key: events of one key", "after 20 failed events in a row", "becomes a dead letter", "1024 events"}},
+		{"a minimal flow", "name: a\n" + kafkaIn + out, []string{"the data stays unchanged", "key: events of one key", "after events of 20 messages in a row have failed", "becomes a dead letter", "1024 events"}},
 		{"partition, block and off", "name: a\n" + httpIn + out + "delivery: {ordering: partition}\nerrorHandling: {onExhausted: block, stopTheLine: {consecutive: 0}}\n",
 			[]string{"partition: events of a partition", "block: ", `"stopTheLine":"off"`, "none: an event that cannot be delivered is held", "POST to /in on 127.0.0.1:0"}},
 		{"none, drop, fields and a batch", "name: a\npaused: true\n" + httpIn + "filter: data.x > 1\ntransform: {fields: {a: data.a, b: data.b}}\nsink: {type: http, config: {url: 'http://x/', mode: batch}}\ndelivery: {ordering: none, batch: {maxEvents: 7}}\nerrorHandling: {onExhausted: drop, maxRetries: 0, deadLetter: {type: file, config: {path: /var/dlq}}}\n",

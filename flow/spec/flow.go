@@ -131,7 +131,7 @@ type DeadLetter struct {
 
 // StopTheLine stops a flow when many events in a row fail.
 type StopTheLine struct {
-	Consecutive int `yaml:"consecutive" default:"20" doc:"So many dead letters in a row hold the flow, which then probes with the head event; 0: off."`
+	Consecutive int `yaml:"consecutive" default:"20" doc:"So many messages in a row with dead letters hold the flow, which then probes with the head event; 0: off."`
 }
 
 // DeadLetterTopic returns the Kafka topic for dead letters, or its default.
