@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -105,21 +104,15 @@ func sendTogether(t *testing.T, c *kafkatest.Cluster, s *Sink, sent []*cloudeven
 	if err := alone("first"); err != nil { // the client knows the topic from here on
 		t.Fatal(err)
 	}
-	held, release := make(chan struct{}), make(chan struct{})
-	isHeld := sync.OnceFunc(func() { close(held) })
-	c.Fake.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
-		isHeld()
-		c.Fake.SleepControl(func() { <-release })
-		return nil, nil, false
-	})
+	hold := c.HoldProduce()
 	second, errs := make(chan error), make(chan []error)
 	go func() { second <- alone("second") }()
-	<-held
+	<-hold.Began
 	go func() { errs <- s.SendBatch(t.Context(), sent) }()
 	eventually(t, "all records under way", func() bool {
 		return s.p.cl.BufferedProduceRecords() == int64(len(sent)+1)
 	})
-	close(release)
+	hold.Release()
 	if err := <-second; err != nil {
 		t.Fatal(err)
 	}

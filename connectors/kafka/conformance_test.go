@@ -120,14 +120,7 @@ func sinkHarness(t testing.TB) connectortest.SinkHarness {
 			}
 			c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "t", Err: err, Count: n})
 		},
-		Block: func(testing.TB) func() {
-			free := make(chan struct{})
-			c.Fake.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
-				c.Fake.SleepControl(func() { <-free })
-				return nil, nil, false
-			})
-			return sync.OnceFunc(func() { close(free) })
-		},
+		Block:      func(testing.TB) func() { return c.HoldProduce().Release },
 		Disconnect: l.cut,
 	}
 }

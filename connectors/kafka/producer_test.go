@@ -288,11 +288,7 @@ func TestProducer_aContextEndsTheWaitAndNotTheRecord(t *testing.T) {
 	if err := p.Produce(t.Context(), Record{Topic: "t"}); err != nil {
 		t.Fatal(err)
 	}
-	release := make(chan struct{})
-	c.Fake.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
-		c.Fake.SleepControl(func() { <-release })
-		return nil, nil, false
-	})
+	hold := c.HoldProduce()
 	first, ctx1 := make(chan error, 1), cancelled(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	w, err := p.Begin(ctx, Record{Topic: "t", Value: []byte("under way")})
@@ -315,7 +311,7 @@ func TestProducer_aContextEndsTheWaitAndNotTheRecord(t *testing.T) {
 	if err := p.Produce(ctx1, Record{Topic: "t"}); connector.ClassOf(err) != connector.Interrupted {
 		t.Errorf("with a context that ended: %v", err)
 	}
-	close(release)
+	hold.Release()
 	if err := w.Wait(t.Context()); err != nil || w.Position() != connector.PartitionOffset("t", 0, 1) {
 		t.Errorf("the record under way: %v at %v; the context of an earlier wait may not matter", err, w.Position())
 	}
@@ -336,12 +332,7 @@ func TestProducer_closeWaitsAndThenRefuses(t *testing.T) {
 	if err := p.Produce(t.Context(), Record{Topic: "t"}); err != nil {
 		t.Fatal(err)
 	}
-	release := make(chan struct{})
-	defer close(release)
-	c.Fake.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
-		c.Fake.SleepControl(func() { <-release })
-		return nil, nil, false
-	})
+	defer c.HoldProduce().Release()
 	outcome := make(chan error, 1)
 	go func() { outcome <- p.Produce(t.Context(), Record{Topic: "t", Value: []byte("x")}) }()
 	eventually(t, "under way", func() bool { return !p.inFlight.has(p.cfg.MaxBuffered) })
@@ -418,11 +409,7 @@ func TestSink_sendReturnsWhenItsContextEnds(t *testing.T) {
 	if err := s.Send(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
-	release := make(chan struct{})
-	c.Fake.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
-		c.Fake.SleepControl(func() { <-release })
-		return nil, nil, false
-	})
+	hold := c.HoldProduce()
 	ctx, cancel := context.WithCancel(t.Context())
 	outcomes := make(chan error, 3)
 	go func() { outcomes <- s.Send(ctx, e) }()
@@ -440,7 +427,7 @@ func TestSink_sendReturnsWhenItsContextEnds(t *testing.T) {
 			t.Errorf("%v, class %v", err, connector.ClassOf(err))
 		}
 	}
-	close(release)
+	hold.Release()
 	if err := s.Close(t.Context()); err != nil {
 		t.Error(err)
 	}

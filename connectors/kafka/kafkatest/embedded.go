@@ -3,6 +3,7 @@ package kafkatest
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -33,6 +34,9 @@ type Options struct {
 type Cluster struct {
 	Admin
 	Fake *kfake.Cluster
+
+	mu    sync.Mutex
+	holds []*Hold
 }
 
 // Start starts an embedded cluster. Close stops it.
@@ -77,6 +81,7 @@ func Embedded(t testing.TB, o Options) *Cluster {
 
 // Close stops the cluster. It may be called again.
 func (c *Cluster) Close() {
+	c.releaseHolds()
 	c.close()
 	c.Fake.Close()
 }
