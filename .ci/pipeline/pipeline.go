@@ -110,8 +110,8 @@ func (p *Pipeline) test(ctx context.Context, short bool) error {
 		return err
 	}
 	if short {
-		// Some packages mostly wait, so three at a time keep two cores busy.
-		opts.Args = []string{"-short", "-p=3"}
+		// Many packages mostly wait, so five at a time keep two cores busy.
+		opts.Args = []string{"-short", "-p=5"}
 	}
 	for _, m := range modules {
 		for _, pattern := range m.Patterns() {

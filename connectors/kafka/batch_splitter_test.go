@@ -176,6 +176,7 @@ func TestSink_aRefusedBatchCostsOnlyTheRecordAtFault(t *testing.T) {
 
 // U6: records of several partitions and topics in one queue.
 func TestProducer_aRefusalReachesNeitherOtherPartitionsNorTopics(t *testing.T) {
+	t.Parallel() // it mostly waits
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 4, "u": 1}})
 	refuse(c, kerr.InvalidTimestamp, func(batch []byte) bool { return bytes.Contains(batch, []byte("guilty")) })
 	p := newTestProducer(t, c, ProducerOptions{}, func(cfg *ProducerConfig) { cfg.Compression, cfg.Linger = "none", 20*time.Millisecond })
@@ -278,6 +279,7 @@ func TestSink_aRefusalSaysWhatToDo(t *testing.T) {
 
 // U6: records that an outage interrupts are not refused.
 func TestSink_recordsWrittenApartHaveTheirDeadline(t *testing.T) {
+	t.Parallel() // it mostly waits
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	says := kerr.InvalidRecord // answer to the first batch
 	c.Fake.ControlKey(int16(kmsg.Produce), func(kreq kmsg.Request) (kmsg.Response, error, bool) {

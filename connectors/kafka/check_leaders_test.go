@@ -78,6 +78,7 @@ func hostPort(addr string) (string, int32) {
 // U10: a bootstrap address that answers does not show that clients reach the brokers
 // that lead partitions. Check connects to each leader at its advertised address.
 func TestCheck_namesTheAdvertisedAddressThatDoesNotAnswer(t *testing.T) {
+	t.Parallel() // it mostly waits
 	const dead = "kafka-internal.invalid:9092"
 	for _, tc := range []struct {
 		name    string

@@ -77,6 +77,7 @@ func TestCheck_namesTheStepThatFails(t *testing.T) {
 
 // U23: a new cluster has no coordinator until the first request for one.
 func TestCheck_waitsForTheFirstCoordinator(t *testing.T) {
+	t.Parallel() // it mostly waits
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	f := c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.FindCoordinator}, Err: kerr.CoordinatorNotAvailable, Count: 5})
 	for _, s := range checkSource(t, testSource(c)) {

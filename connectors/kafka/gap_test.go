@@ -73,6 +73,7 @@ func TestSource_holdsAtAGapWhenTold(t *testing.T) {
 
 // A gap while consuming must not let the commit pass records in flight before it.
 func TestSource_commitsNothingPastAnUnsettledRecordAtAGap(t *testing.T) {
+	t.Parallel() // it mostly waits
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 3)
 	held := make(chan *connector.Message, 10)
@@ -95,6 +96,7 @@ func TestSource_commitsNothingPastAnUnsettledRecordAtAGap(t *testing.T) {
 }
 
 func TestSource_anOutOfRangeThatPassesIsNoGap(t *testing.T) {
+	t.Parallel() // it mostly waits
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "t", Err: kerr.OffsetOutOfRange, Count: 1})
 	fill(t, c, "t", 0, 0, 3)
@@ -106,6 +108,7 @@ func TestSource_anOutOfRangeThatPassesIsNoGap(t *testing.T) {
 }
 
 func TestSource_aRefusedFetchIsReportedAndRetried(t *testing.T) {
+	t.Parallel() // it mostly waits
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 3)
 	f := c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "t", Err: kerr.TopicAuthorizationFailed, Count: -1})

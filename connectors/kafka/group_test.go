@@ -167,6 +167,7 @@ func TestSource_commitsWhileItDrains(t *testing.T) {
 // partition as kept.
 // https://github.com/IBM/sarama/issues/2118, https://github.com/twmb/franz-go/issues/1326
 func TestSource_anExpelledMemberReadsOnFromWhatIsSettled(t *testing.T) {
+	t.Parallel() // it mostly waits
 	for _, code := range []*kerr.Error{kerr.UnknownMemberID, kerr.IllegalGeneration} {
 		t.Run(code.Message, func(t *testing.T) {
 			c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
@@ -272,6 +273,7 @@ func staleCommit(req *kmsg.OffsetFetchRequest, offset int64, done []settle.Run) 
 // overwrite.
 // https://github.com/vectordotdev/vector/issues/9587
 func TestSource_lostPartitionsAreNeverCommitted(t *testing.T) {
+	t.Parallel() // it mostly waits
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 10)
 	lost := make(chan error, 100)

@@ -327,6 +327,7 @@ func TestSource_aGapOfRetentionForgetsNothingElse(t *testing.T) {
 // An offset that is out of range for another reason than retention means that the log
 // may have changed.
 func TestSource_anOutOfRangeThatPassesForgetsWhatIsDoneAhead(t *testing.T) {
+	t.Parallel() // it mostly waits
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 10)
 	m := begin(t, testSource(c), holding(2))

@@ -94,6 +94,7 @@ func TestProducer_saysWhereARecordStands(t *testing.T) {
 
 // franz-go would go on writing to the deleted topic, and fail for ever.
 func TestProducer_continuesInARecreatedTopic(t *testing.T) {
+	t.Parallel() // it mostly waits
 	for name, create := range map[string]bool{"by itself": true, "by somebody": false} {
 		t.Run(name, func(t *testing.T) {
 			c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})

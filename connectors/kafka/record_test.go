@@ -235,6 +235,7 @@ func TestSink_aBatchAllocatesLittle(t *testing.T) {
 
 // Each record of a batch gets its own error.
 func TestSink_aBatchThatNoBrokerTakesFailsInTime(t *testing.T) {
+	t.Parallel() // it mostly waits
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 3}})
 	c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "t", Err: kerr.NotLeaderForPartition, Count: -1})
 	s, err := NewSink(SinkConfig{ProducerConfig: ProducerConfig{ClientConfig: ClientConfig{Brokers: c.Brokers()}, DeliveryTimeout: time.Second}, Topic: "t"}, ProducerOptions{})

@@ -17,6 +17,7 @@ import (
 // A rebalance lasts until the slowest member has drained. Meanwhile franz-go neither
 // commits nor leaves, and a clean stop must do both.
 func TestSource_aStopCommitsAndLeavesWhileTheGroupWaitsForAnotherMember(t *testing.T) {
+	t.Parallel() // it mostly waits
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1, "u": 2}})
 	var joins atomic.Int64 // of A
 	c.Fake.ControlKey(int16(kmsg.JoinGroup), func(req kmsg.Request) (kmsg.Response, error, bool) {

@@ -86,6 +86,7 @@ func TestSource_readsUncommittedWhenTold(t *testing.T) {
 }
 
 func TestSource_theLastCommitIsTriedAgain(t *testing.T) {
+	t.Parallel() // it mostly waits
 	for name, tc := range map[string]struct {
 		count int
 		want  int64
@@ -128,6 +129,7 @@ func TestSource_aHandlerThatDoesNotReturnIsLeftBehind(t *testing.T) {
 }
 
 func TestSource_readsARecreatedTopicFromItsStart(t *testing.T) {
+	t.Parallel() // it mostly waits
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	m := begin(t, testSource(c, func(cfg *SourceConfig) { cfg.StartOffset = "latest" }), nil)
 	eventually(t, "start", func() bool { return m.assigned() == 1 })

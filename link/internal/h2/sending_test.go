@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -71,6 +72,17 @@ func (slow) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
+// beforeRead calls a function before each read.
+type beforeRead struct {
+	io.Reader
+	call func()
+}
+
+func (r beforeRead) Read(p []byte) (int, error) {
+	r.call()
+	return r.Reader.Read(p)
+}
+
 // Neither an answer nor its end waits for a body that the application has yet to send.
 // The read of that body goes on until its owner interrupts it.
 func TestSending_nothingWaitsForAReadThatWaits(t *testing.T) {
@@ -88,9 +100,10 @@ func TestSending_nothingWaitsForAReadThatWaits(t *testing.T) {
 		"closing": {func(p *peer, _ uint32) { _ = p.Close() }, http1.ReasonReset},
 	} {
 		t.Run(name, func(t *testing.T) {
-			addr := target(t, func(p *peer) { _, s := p.awaitHead(); test.do(p, s); p.drain() })
+			reading := make(chan struct{})
+			addr := target(t, func(p *peer) { _, s := p.awaitHead(); <-reading; test.do(p, s); p.drain() })
 			waiting, interrupt := io.Pipe()
-			body := newBody(waiting)
+			body := newBody(beforeRead{waiting, sync.OnceFunc(func() { close(reading) })})
 			o := out("POST")
 			o.Body, o.Length = body, -1
 			a, err := transport(t, TransportConfig{}).RoundTrip(t.Context(), addr, o, nil)
