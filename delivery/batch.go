@@ -180,7 +180,7 @@ func (e *Engine) sendBatch(b *batch) {
 func (e *Engine) endTasks(b *batch, now time.Time) {
 	ms := make([]*connector.Message, 0, len(b.tasks))
 	ens := make([]*entry, 0, len(b.tasks))
-	counts := make(map[Status]int, 1)
+	var counts [Interrupted]int // by status
 	for _, t := range b.tasks {
 		if whole, last := t.entry.countDone(Delivered); last {
 			ms, ens = append(ms, t.entry.m), append(ens, t.entry)
@@ -195,7 +195,9 @@ func (e *Engine) endTasks(b *batch, now time.Time) {
 	connector.SettleAll(ms, nil)
 	e.observeTotal(ens, now)
 	for whole, n := range counts {
-		e.cfg.Observer.Settled(whole, n)
+		if n > 0 {
+			e.cfg.Observer.Settled(Status(whole), n)
+		}
 	}
 }
 

@@ -40,7 +40,7 @@ type entry struct {
 	achieved []doneDelivery
 	// givenUpAt are the outputs that count it as given up because of the sink.
 	givenUpAt []*step
-	worstEnd  atomic.Int32 // the gravest end of its deliveries so far, see endRank
+	worstEnd  atomic.Int32 // the gravest Status of its deliveries so far
 }
 
 // reset clears an entry for its next use.

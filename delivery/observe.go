@@ -8,28 +8,38 @@ import (
 )
 
 // Status is how a message or a delivery ended.
-type Status string
+type Status uint8
 
-// The ways an event can end, and the values of the status label of
-// fiso_flow_events_total.
+// The ways an event can end, from the least to the most grave. A message has the gravest
+// end of its deliveries.
 const (
-	Delivered    Status = "delivered"
-	Filtered     Status = "filtered"
-	Unrouted     Status = "unrouted" // taken by no output
-	DeadLettered Status = "dead_lettered"
-	Dropped      Status = "dropped"
-	Interrupted  Status = "interrupted" // handed back to the source
+	Filtered Status = iota
+	Unrouted        // taken by no output
+	Delivered
+	Dropped
+	DeadLettered
+	Interrupted // handed back to the source
 )
+
+var statusNames = [...]string{"filtered", "unrouted", "delivered", "dropped", "dead_lettered", "interrupted"}
+
+// String returns the value of the status label of fiso_flow_events_total.
+func (s Status) String() string { return statusNames[s] }
 
 // Phase is a timed part of the processing of an event.
-type Phase string
+type Phase uint8
 
-// The values of the phase label of fiso_flow_event_duration_seconds.
+// The timed parts of the processing of an event.
 const (
-	PhaseTransform Phase = "transform"
-	PhaseSink      Phase = "sink"
-	PhaseTotal     Phase = "total" // from accepted to settled, waiting included
+	PhaseTransform Phase = iota
+	PhaseSink
+	PhaseTotal // from accepted to settled, waiting included
 )
+
+var phaseNames = [...]string{"transform", "sink", "total"}
+
+// String returns the value of the phase label of fiso_flow_event_duration_seconds.
+func (p Phase) String() string { return phaseNames[p] }
 
 // Observer counts what an engine does. Its methods are called from many
 // goroutines, some with the engine's lock held: they must not block and must

@@ -189,10 +189,6 @@ func (s *step) removeGated(gone func(*lane) bool) {
 	s.gated = left
 }
 
-// endRank lists the ends of deliveries from the least to the most grave. A
-// message has the gravest end of its deliveries.
-var endRank = []Status{Filtered, Unrouted, Delivered, Dropped, DeadLettered}
-
 // endTask ends a task. The last task of an entry settles the message. It is
 // called without the lock, before the entry is uncounted.
 func (e *Engine) endTask(t *task, s Status, now time.Time) {
@@ -211,16 +207,13 @@ func (e *Engine) endTask(t *task, s Status, now time.Time) {
 // countDone counts a task as done. It reports whether it was the last, and then
 // how the message ended.
 func (en *entry) countDone(s Status) (whole Status, last bool) {
-	rank := int32(0)
-	for int(rank) < len(endRank)-1 && endRank[rank] != s {
-		rank++
-	}
+	rank := int32(s)
 	for seen := en.worstEnd.Load(); seen < rank && !en.worstEnd.CompareAndSwap(seen, rank); seen = en.worstEnd.Load() {
 	}
 	if en.pending.Add(-1) > 0 {
-		return "", false
+		return 0, false
 	}
-	return endRank[en.worstEnd.Load()], true
+	return Status(en.worstEnd.Load()), true //nolint:gosec // G115: it was a Status
 }
 
 // handBack settles entries as interrupted. It is called without the lock.

@@ -146,7 +146,7 @@ func endSpan(span trace.Span, letter *deadletter.Letter, s Status) {
 	if span == nil {
 		return
 	}
-	span.SetAttributes(attribute.String("fiso.status", string(s)))
+	span.SetAttributes(attribute.String("fiso.status", s.String()))
 	if letter != nil {
 		span.SetStatus(codes.Error, letter.Reason)
 		span.SetAttributes(attribute.String("error.type", string(letter.Code)))

@@ -15,8 +15,8 @@ import (
 // Flow counts for one flow and implements delivery.Observer. It looks up each counter by its
 // labels once, when it is created, not for every event.
 type Flow struct {
-	settled         map[delivery.Status]prometheus.Counter
-	durations       map[delivery.Phase]*series
+	settled         [delivery.Interrupted + 1]prometheus.Counter // by status
+	durations       [delivery.PhaseTotal + 1]*series             // by phase
 	transformErrors map[fault.Code]prometheus.Counter
 	otherErrors     prometheus.Counter
 	deadLetters     prometheus.Counter
@@ -32,15 +32,13 @@ type Flow struct {
 
 // sink holds the counters of one sink of a flow.
 type sink struct {
-	ended  map[delivery.Status]prometheus.Counter
+	ended  [delivery.Interrupted]prometheus.Counter // by status; nil: a sink cannot end so
 	errors map[connector.Class]prometheus.Counter
 }
 
 var (
-	statuses = []delivery.Status{delivery.Delivered, delivery.Filtered, delivery.Unrouted, delivery.DeadLettered, delivery.Dropped, delivery.Interrupted}
-	classes  = []connector.Class{connector.Temporary, connector.Unavailable, connector.Blocked, connector.Permanent}
-	phases   = []delivery.Phase{delivery.PhaseTransform, delivery.PhaseSink, delivery.PhaseTotal}
-	codes    = []fault.Code{
+	classes = []connector.Class{connector.Temporary, connector.Unavailable, connector.Blocked, connector.Permanent}
+	codes   = []fault.Code{
 		fault.DecodeFailed, fault.SchemaMismatch, fault.TransformFailed, fault.TransformTimeout, fault.OutputTooLarge,
 		fault.InterceptorFailed,
 	}
@@ -54,8 +52,6 @@ func (m *Metrics) Flow(name string) *Flow {
 		return f
 	}
 	f := &Flow{
-		settled:         map[delivery.Status]prometheus.Counter{},
-		durations:       map[delivery.Phase]*series{},
 		transformErrors: map[fault.Code]prometheus.Counter{},
 		otherErrors:     m.transformErrors.WithLabelValues(name, "OTHER"),
 		deadLetters:     m.deadLetters.WithLabelValues(name),
@@ -68,11 +64,11 @@ func (m *Metrics) Flow(name string) *Flow {
 		name:            name,
 	}
 	f.sinks.Store(&map[string]*sink{})
-	for _, s := range statuses {
-		f.settled[s] = m.events.WithLabelValues(name, string(s))
+	for i := range f.settled {
+		f.settled[i] = m.events.WithLabelValues(name, delivery.Status(i).String())
 	}
-	for _, p := range phases {
-		f.durations[p] = m.durations.of(name, string(p))
+	for i := range f.durations {
+		f.durations[i] = m.durations.of(name, delivery.Phase(i).String())
 	}
 	for _, c := range codes {
 		f.transformErrors[c] = m.transformErrors.WithLabelValues(name, string(c))
@@ -82,18 +78,10 @@ func (m *Metrics) Flow(name string) *Flow {
 }
 
 // Settled counts n events that ended with this status.
-func (f *Flow) Settled(s delivery.Status, n int) {
-	if c := f.settled[s]; c != nil {
-		c.Add(float64(n))
-	}
-}
+func (f *Flow) Settled(s delivery.Status, n int) { f.settled[s].Add(float64(n)) }
 
 // Timed records the duration of a phase for n events.
-func (f *Flow) Timed(p delivery.Phase, d time.Duration, n int) {
-	if s := f.durations[p]; s != nil {
-		s.observe(d, n)
-	}
-}
+func (f *Flow) Timed(p delivery.Phase, d time.Duration, n int) { f.durations[p].observe(d, n) }
 
 // TransformError counts an event whose transform failed.
 func (f *Flow) TransformError(code fault.Code) {
@@ -129,9 +117,9 @@ func (f *Flow) sink(name string) *sink {
 	known := maps.Clone(*f.sinks.Load())
 	s := known[name]
 	if s == nil {
-		s = &sink{ended: map[delivery.Status]prometheus.Counter{}, errors: map[connector.Class]prometheus.Counter{}}
+		s = &sink{errors: map[connector.Class]prometheus.Counter{}}
 		for _, status := range []delivery.Status{delivery.Delivered, delivery.DeadLettered, delivery.Dropped} {
-			s.ended[status] = f.metrics.sinkEvents.WithLabelValues(f.name, name, string(status))
+			s.ended[status] = f.metrics.sinkEvents.WithLabelValues(f.name, name, status.String())
 		}
 		for _, class := range classes {
 			s.errors[class] = f.metrics.sinkTries.WithLabelValues(f.name, name, class.String())
