@@ -163,6 +163,11 @@ func TestOracle_reportsEachBrokenRule(t *testing.T) {
 			s.entries = s.entries[1:]
 			s.deliver("B.1", 1)
 		}, "0/1 (event 1, good) was settled by A.1"},
+		"settled twice, after partitions were lost while the JoinGroup of a third member was not answered": {func(s *example) {
+			s.addLostPartitions("B.1")
+			s.entries[0] = entry{member: "C.1", at: 50 * time.Millisecond, text: joinTimedOut}
+			s.deliver("B.1", 1)
+		}, "0/1 (event 1, good) was settled by A.1"},
 		"settled twice, after a third member lost its partitions": {func(s *example) {
 			s.addLostPartitions("C.1")
 			s.deliver("B.1", 1)
@@ -213,6 +218,11 @@ func TestOracle_acceptsWhatFaultsExplain(t *testing.T) {
 		},
 		"a call in flight when its partition was lost": func(s *example) {
 			s.addLostPartitions("B.1")
+			s.deliver("B.1", 1)
+		},
+		"a call in flight when a JoinGroup without an answer cost its member the partition": func(s *example) {
+			s.addLostPartitions("B.1")
+			s.entries[0] = entry{member: "B.1", at: 50 * time.Millisecond, text: joinTimedOut}
 			s.deliver("B.1", 1)
 		},
 		"a member whose JoinGroup was not answered": func(s *example) {

@@ -135,10 +135,10 @@ func (o *oracle) readHistory() {
 			o.faultPeriods = append(o.faultPeriods, e)
 		default:
 			o.recordUnansweredJoin(e)
-			o.recordLostPartitions(e)
 		}
 	}
 	for i, e := range o.entries {
+		o.recordLostPartitions(e)
 		switch e.kind {
 		case delivered, refused:
 			o.recordCall(i, e)
@@ -164,15 +164,16 @@ func (o *oracle) recordUnansweredJoin(e entry) {
 	}
 }
 
-// recordLostPartitions records that a fault cost a member its partitions. Its calls in flight may continue for the
-// drain time, beside those of the new owner.
+// recordLostPartitions records that a fault, or a JoinGroup without an answer, cost a member its partitions.
+// Its calls in flight may continue for the drain time, beside those of the new owner.
 func (o *oracle) recordLostPartitions(e entry) {
 	if !losesPartitions(e) {
 		return
 	}
-	if slices.ContainsFunc(o.faultPeriods, func(why entry) bool {
+	isCause := func(why entry) bool {
 		return why.at <= e.at && e.at <= why.until && (why.member == "" || why.member == e.member)
-	}) {
+	}
+	if slices.ContainsFunc(o.faultPeriods, isCause) || slices.ContainsFunc(o.unansweredJoins, isCause) {
 		o.lostPartitions = append(o.lostPartitions, entry{member: e.member, at: e.at, until: e.at + drain})
 	}
 }
