@@ -183,6 +183,7 @@ func (e *Engine) endTasks(b *batch, now time.Time) {
 	var counts [Interrupted]int // by status
 	for _, t := range b.tasks {
 		if whole, last := t.entry.countDone(Delivered); last {
+			t.entry.m.Outcome = whole.outcome()
 			ms, ens = append(ms, t.entry.m), append(ens, t.entry)
 			endSpan(t.entry.span, nil, whole)
 			counts[whole]++

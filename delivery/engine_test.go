@@ -340,8 +340,8 @@ func TestOnExhausted(t *testing.T) {
 				m := r.give(r.ctx, "bad")
 				synctest.Wait()
 				r.want(m, nil)
-				if c.settled[Dropped] != 1 {
-					t.Errorf("settled %v, want one dropped", c.settled)
+				if c.settled[Dropped] != 1 || r.ends.outcomes[m] != connector.Dropped {
+					t.Errorf("settled %v, outcome %s, want one dropped", c.settled, r.ends.outcomes[m])
 				}
 			})
 		})

@@ -148,6 +148,8 @@ type ends struct {
 	t  *testing.T
 	mu sync.Mutex
 	by map[string]error
+	// outcomes has the outcomes of the messages that were settled with nil.
+	outcomes map[string]connector.Outcome
 }
 
 func (s *ends) Settled(m *connector.Message, err error) {
@@ -157,6 +159,12 @@ func (s *ends) Settled(m *connector.Message, err error) {
 		s.t.Errorf("%s was settled twice", m.Position)
 	}
 	s.by[m.Position.String()] = err
+	if err == nil {
+		if s.outcomes == nil {
+			s.outcomes = map[string]connector.Outcome{}
+		}
+		s.outcomes[m.Position.String()] = m.Outcome
+	}
 }
 
 func (s *ends) of(position string) (err error, settled bool) { //nolint:revive // reads best in this order

@@ -139,6 +139,7 @@ func (e *Engine) transformInline(in *intake, ms []accepted) {
 			}
 			if len(a.routed) == 0 && a.err == nil {
 				a.filtered = true
+				a.m.Outcome = connector.Filtered
 				in.filtered = append(in.filtered, a.m)
 				continue
 			}

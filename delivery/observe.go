@@ -26,6 +26,22 @@ var statusNames = [...]string{"filtered", "unrouted", "delivered", "dropped", "d
 // String returns the value of the status label of fiso_flow_events_total.
 func (s Status) String() string { return statusNames[s] }
 
+// outcome returns s as the source of a message sees it.
+func (s Status) outcome() connector.Outcome {
+	switch s {
+	case Delivered:
+		return connector.Delivered
+	case Filtered, Unrouted:
+		return connector.Filtered
+	case Dropped:
+		return connector.Dropped
+	case DeadLettered:
+		return connector.DeadLettered
+	default:
+		return connector.OutcomeUnknown
+	}
+}
+
 // Phase is a timed part of the processing of an event.
 type Phase uint8
 

@@ -102,15 +102,21 @@ func TestObserver_hearsEverythingOnce(t *testing.T) {
 				}
 				return nil
 			})})
+		var given []string
 		for i, key := range []string{"good", "filtered", "malformed", "slow", "poison"} {
 			if i == 4 {
 				r.letterStore.fail(errDown)
 			}
-			r.give(r.ctx, key)
+			given = append(given, r.give(r.ctx, key))
 			after(10 * time.Second)
 		}
 		r.letterStore.fail(nil)
 		after(10 * time.Second)
+		for i, want := range []connector.Outcome{connector.Delivered, connector.Filtered, connector.DeadLettered, connector.DeadLettered, connector.DeadLettered} {
+			if got := r.ends.outcomes[given[i]]; got != want {
+				t.Errorf("the source was told that %s is %s, want %s", given[i], got, want)
+			}
+		}
 		ended, end := context.WithCancel(r.ctx)
 		end()
 		r.give(ended, "k")

@@ -197,6 +197,7 @@ func (e *Engine) endTask(t *task, s Status, now time.Time) {
 		e.cfg.Observer.Ended(t.step.out.Name, s, 1)
 	}
 	if whole, last := en.countDone(s); last {
+		en.m.Outcome = whole.outcome()
 		en.m.Settle(nil)
 		endSpan(en.span, t.letter, whole)
 		e.cfg.Observer.Settled(whole, 1)

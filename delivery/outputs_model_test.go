@@ -147,7 +147,7 @@ type manyEnd struct {
 	open *sync.WaitGroup
 }
 
-func (e *manyEnd) Settled(_ *connector.Message, err error) {
+func (e *manyEnd) Settled(m *connector.Message, err error) {
 	w := e.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -157,10 +157,15 @@ func (e *manyEnd) Settled(_ *connector.Message, err error) {
 		w.rule(errors.Is(err, connector.ErrInterrupted), "%d was settled with %v", e.r.n, err)
 		return
 	}
+	w.rule(m.Outcome != connector.OutcomeUnknown && (m.Outcome == connector.Filtered) == (len(e.r.parts) == 0), "%d is %s with %d parts", e.r.n, m.Outcome, len(e.r.parts))
+	buried := false
 	for _, p := range e.r.parts {
+		buried = buried || p.buried > 0
+		w.rule(p.delivered > 0 || m.Outcome != connector.Delivered, "%d is delivered, and %v is not", e.r.n, p)
 		w.rule(p.delivered+p.buried > 0, "%d was settled, and %v is nowhere", e.r.n, p)
 		w.rule(p.receipted || !w.hasReceipts[p.output] || p.buried > 0, "%d was settled, and %v has no receipt", e.r.n, p)
 	}
+	w.rule(buried || m.Outcome != connector.DeadLettered, "%d is a dead letter, and none was stored", e.r.n)
 	e.r.settled = true
 	for w.done < len(w.log) && w.log[w.done].settled {
 		w.done++

@@ -18,6 +18,9 @@ type Message struct {
 	// ID identifies the message where Position does not. It stays the same when the
 	// sender sends the message again. It is "" when there is none.
 	ID string
+	// Outcome says how the message ended. A handler that knows sets it before it settles
+	// the message with nil; the settler may read it.
+	Outcome Outcome
 
 	settler Settler
 	settled atomic.Bool
