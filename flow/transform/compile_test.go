@@ -229,6 +229,40 @@ func FuzzCompile(f *testing.F) {
 	})
 }
 
+func TestJSONExpression_writesWhatTheFinishedEventHolds(t *testing.T) {
+	event := &cloudevent.Event{ID: "1", Source: "/s", Type: "t", Time: noon, Data: cloudevent.Bytes([]byte(`{"k":"a\"b","n":12345678901234567890.50,"o":{"x":[1,null]}}`))}
+	for source, want := range map[string]string{
+		`data.k`: `"a\"b"`, `data.n`: "12345678901234567890.50", `data`: string(event.Data.Bytes()), `data.o.x`: "[1,null]", `id`: `"1"`, `time`: `"2026-03-01T12:00:00.5Z"`,
+		`{"id": id, "n": data.n, "two": 1 + 1}`: `{"id":"1","n":12345678901234567890.50,"two":2}`, `null`: "null", `"fixed"`: `"fixed"`,
+	} {
+		x, err := NewJSONExpression("sink.config.args[0]", text(source))
+		if err != nil {
+			t.Errorf("%s: %v", source, err)
+			continue
+		}
+		if got, err := x.Append(t.Context(), []byte("["), event); err != nil || string(got) != "["+want {
+			t.Errorf("%s: %s, %v", source, got, err)
+		}
+	}
+	x, err := NewJSONExpression("sink.config.args[0]", text("data.nothing"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.Append(t.Context(), nil, event); err == nil || err.Error() != "sink.config.args[0]: no such field: data.nothing" || fault.CodeOf(err) != fault.TransformFailed {
+		t.Errorf("got %v", err)
+	}
+	event.Data = cloudevent.Bytes([]byte(`"` + strings.Repeat("x", defaultMaxOutputBytes) + `"`))
+	if x, err = NewJSONExpression("sink.config.args[0]", text("data")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.Append(t.Context(), nil, event); fault.CodeOf(err) != fault.OutputTooLarge {
+		t.Errorf("got %v for an output of more than 1 MiB", err)
+	}
+	if _, err := NewJSONExpression("sink.config.args[0]", text("order.created")); err == nil || !strings.Contains(err.Error(), "needs quotes") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestExpression_readsTheFinishedEvent(t *testing.T) {
 	event := &cloudevent.Event{ID: "1", Source: "/s", Type: "t", Subject: "sub", Time: noon, Data: cloudevent.Bytes([]byte(`{"k":"key","n":12345678901234567890,"z":null,"l":[]}`)),
 		Extensions: []cloudevent.Extension{{Name: "tenant", Value: "acme"}}}

@@ -17,7 +17,7 @@ import (
 // extension attributes. It is immutable and safe for concurrent use.
 type Expression struct {
 	x    *expression
-	pool sync.Pool
+	vars varsPool
 }
 
 // NewExpression compiles a sink's expression. key is the path of its key, such
@@ -36,17 +36,15 @@ func NewExpression(key string, text config.Text) (*Expression, error) {
 
 // onFinished compiles an expression that sees the finished event.
 func (c *compiler) onFinished(key string, text config.Text, want resultUse) *Expression {
-	e := &Expression{x: c.expression(key, text, want)}
-	e.pool.New = func() any { return new(vars) }
-	return e
+	return &Expression{x: c.expression(key, text, want)}
 }
 
 // Eval returns the value for an event: a text or bytes unchanged, a number in
 // decimal, a timestamp in RFC 3339, and nil for null or an optional without a
 // value. Errors have a code, as those of Transform do.
 func (e *Expression) Eval(ctx context.Context, event *cloudevent.Event) ([]byte, error) {
-	v, release := e.vars(ctx, event)
-	defer release()
+	v := e.vars.of(ctx, event)
+	defer e.vars.put(v)
 	result, err := e.x.value(v)
 	if err != nil {
 		return nil, err
@@ -63,14 +61,48 @@ func (e *Expression) Eval(ctx context.Context, event *cloudevent.Event) ([]byte,
 
 // holds evaluates a condition.
 func (e *Expression) holds(ctx context.Context, event *cloudevent.Event) (bool, error) {
-	v, release := e.vars(ctx, event)
-	defer release()
+	v := e.vars.of(ctx, event)
+	defer e.vars.put(v)
 	return e.x.bool(v)
 }
 
-// vars returns the variables of a finished event.
-func (e *Expression) vars(ctx context.Context, event *cloudevent.Event) (v *vars, release func()) {
-	v = e.pool.Get().(*vars)
+// JSONExpression is an Expression whose value is written as JSON, such as an argument of
+// a workflow. It is immutable and safe for concurrent use.
+type JSONExpression struct {
+	t    *template
+	vars varsPool
+}
+
+// NewJSONExpression is NewExpression for a value that is written as JSON.
+func NewJSONExpression(key string, text config.Text) (*JSONExpression, error) {
+	c, err := newCompiler()
+	if err != nil {
+		return nil, err
+	}
+	e := &JSONExpression{t: c.template(key, text)}
+	if len(c.faults) > 0 {
+		return nil, c.faults
+	}
+	return e, nil
+}
+
+// Append appends the value for an event to dst. Numbers keep their digits. Errors have a
+// code, as those of Transform do.
+func (e *JSONExpression) Append(ctx context.Context, dst []byte, event *cloudevent.Event) ([]byte, error) {
+	v := e.vars.of(ctx, event)
+	defer e.vars.put(v)
+	return e.t.write(dst, v, len(dst)+defaultMaxOutputBytes)
+}
+
+// varsPool keeps variables for further events.
+type varsPool struct{ pool sync.Pool }
+
+// of returns the variables of a finished event.
+func (p *varsPool) of(ctx context.Context, event *cloudevent.Event) *vars {
+	v, _ := p.pool.Get().(*vars)
+	if v == nil {
+		v = new(vars)
+	}
 	v.ctx, v.timeout = ctx, defaultTimeout
 	v.event, v.time = *event, event.Time
 	if event.Data.Len() > 0 {
@@ -79,5 +111,10 @@ func (e *Expression) vars(ctx context.Context, event *cloudevent.Event) (v *vars
 	for _, x := range event.Extensions {
 		v.headers = append(v.headers, connector.Header{Key: x.Name, Value: []byte(x.Value)})
 	}
-	return v, func() { v.release(); e.pool.Put(v) }
+	return v
+}
+
+func (p *varsPool) put(v *vars) {
+	v.release()
+	p.pool.Put(v)
 }
