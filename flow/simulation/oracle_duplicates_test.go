@@ -27,11 +27,11 @@ func (s settlement) String() string {
 }
 
 // isExplained reports whether there is a reason that an event was settled by a, and again by b. There
-// are exactly six reasons.
+// are exactly seven reasons.
 func (o *oracle) isExplained(out *outcome, a, b settlement) bool {
 	last, done := o.lastSettlement(out, a, b)
 	return isUnknown(a, b) || !done && o.ownerMayHaveChanged(out.of.position.part, a, b) || o.answeredAtDrainEnd(out, last) ||
-		o.commitPrevented(last, b) || o.commitRefused(last, b) || o.inFlightWhenLost(a) || o.inFlightWhenLost(b)
+		o.commitPrevented(last, b) || o.commitRefused(last, b) || o.doneAheadForgotten(out, a, b) || o.inFlightWhenLost(a) || o.inFlightWhenLost(b)
 }
 
 // lastSettlement returns the settlement by which the record was settled for all sinks. done is false if that
@@ -120,6 +120,21 @@ func (o *oracle) commitRefused(a, b settlement) bool {
 		})
 	})
 }
+
+// doneAheadForgotten reports whether a member was told OFFSET_OUT_OF_RANGE between the settlements, and
+// the record was done ahead of the committed offset. The source then forgets what is done ahead: the log may
+// have lost its end, and other records may have these offsets.
+func (o *oracle) doneAheadForgotten(out *outcome, a, b settlement) bool {
+	told := slices.ContainsFunc(o.entries, func(e entry) bool {
+		return e.kind == note && e.at >= a.at && e.at <= b.at && strings.HasSuffix(e.text, outOfRangeAnswers)
+	})
+	return told && !slices.ContainsFunc(o.entries, func(e entry) bool {
+		return e.kind == committed && e.part == out.of.position.part && e.offset > out.of.position.offset && e.at <= b.at
+	})
+}
+
+// outOfRangeAnswers ends the note of the fault that answers OFFSET_OUT_OF_RANGE.
+const outOfRangeAnswers = " times the cluster answers Fetch with OFFSET_OUT_OF_RANGE"
 
 // commitGivenUp is what a member logs at level WARN.
 const commitGivenUp = "WARN last commit of released partitions failed"

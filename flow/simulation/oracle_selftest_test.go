@@ -85,6 +85,17 @@ func (s *example) addLostPartitions(member string) {
 		entry{member: member, at: 50 * time.Millisecond, text: "WARN all partitions lost: the group went on without this member partitions=2"})
 }
 
+// beforeCommits lets change add entries before the commits.
+func (s *example) beforeCommits(change func()) {
+	isCommit := func(e entry) bool { return e.kind == commitRequested || e.kind == committed }
+	commits := slices.DeleteFunc(slices.Clone(s.entries), func(e entry) bool { return !isCommit(e) })
+	s.entries = slices.DeleteFunc(s.entries, isCommit)
+	change()
+	for _, e := range commits {
+		s.add(e)
+	}
+}
+
 // index returns the index of the first entry that matches.
 func (s *example) index(what entryKind, is func(entry) bool) int {
 	return slices.IndexFunc(s.entries, func(e entry) bool { return e.kind == what && is(e) })
@@ -168,6 +179,16 @@ func TestOracle_reportsEachBrokenRule(t *testing.T) {
 			s.entries[0] = entry{member: "C.1", at: 50 * time.Millisecond, text: joinTimedOut}
 			s.deliver("B.1", 1)
 		}, "0/1 (event 1, good) was settled by A.1"},
+		"settled twice, after OFFSET_OUT_OF_RANGE and a commit": {func(s *example) {
+			s.add(entry{kind: note, text: "10" + outOfRangeAnswers})
+			s.deliver("B.1", 1)
+		}, "0/1 (event 1, good) was settled by A.1"},
+		"settled twice, after another error of Fetch": {func(s *example) {
+			s.beforeCommits(func() {
+				s.add(entry{kind: note, text: "10 times the cluster answers Fetch with NOT_LEADER_OR_FOLLOWER"})
+				s.deliver("B.1", 1)
+			})
+		}, "0/1 (event 1, good) was settled by A.1"},
 		"settled twice, after a third member lost its partitions": {func(s *example) {
 			s.addLostPartitions("C.1")
 			s.deliver("B.1", 1)
@@ -224,6 +245,12 @@ func TestOracle_acceptsWhatFaultsExplain(t *testing.T) {
 			s.addLostPartitions("B.1")
 			s.entries[0] = entry{member: "B.1", at: 50 * time.Millisecond, text: joinTimedOut}
 			s.deliver("B.1", 1)
+		},
+		"OFFSET_OUT_OF_RANGE, after which what is done ahead is forgotten": func(s *example) {
+			s.beforeCommits(func() {
+				s.add(entry{kind: note, text: "10" + outOfRangeAnswers})
+				s.deliver("B.1", 1)
+			})
 		},
 		"a member whose JoinGroup was not answered": func(s *example) {
 			s.deliver("B.1", 1)
