@@ -1,4 +1,4 @@
-package cekafka
+package ceprotocol
 
 import (
 	"testing"

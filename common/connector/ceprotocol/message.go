@@ -1,4 +1,4 @@
-package cekafka
+package ceprotocol
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// message is a record as the SDK sees it. It is a binding.MessageWrapper, because
+// message is a message of a source as the SDK sees it. It is a binding.MessageWrapper, because
 // binding.ToEvent loops for ever on an event inside a type that is not.
 type message struct {
 	wrapped // the event, or unknown
@@ -35,7 +35,7 @@ func newMessage(d delivery) *message {
 	return m
 }
 
-// read returns the CloudEvent of a record, in either mode.
+// read returns the CloudEvent of a message, in the binary or the structured mode.
 func read(m *connector.Message) (*cloudevent.Event, bool) {
 	var signs cloudevent.ModeDetector
 	for _, h := range m.Headers {
@@ -45,7 +45,7 @@ func read(m *connector.Message) (*cloudevent.Event, bool) {
 	mode, err := signs.Mode()
 	switch {
 	case err != nil || mode != cloudevent.Binary && mode != cloudevent.Structured:
-		return nil, false // Kafka has no batches
+		return nil, false // a source hands over the events of a batch one by one
 	case mode == cloudevent.Structured:
 		err = cloudevent.ParseJSON(m.Value, e)
 		return e, err == nil
@@ -64,11 +64,11 @@ func read(m *connector.Message) (*cloudevent.Event, bool) {
 // GetWrappedMessage returns the event.
 func (m *message) GetWrappedMessage() binding.Message { return m.wrapped }
 
-// Context returns the context of the assignment, which ends when the partition is taken
-// away.
+// Context returns the context of the assignment, which ends when it is taken
+// away from the source.
 func (m *message) Context() context.Context { return m.from.ctx }
 
-// Finish settles the record.
+// Finish settles the message.
 func (m *message) Finish(err error) error {
 	if protocol.IsACK(err) {
 		err = nil
@@ -77,7 +77,7 @@ func (m *message) Finish(err error) error {
 	return nil
 }
 
-// unknown is a record that is not a CloudEvent.
+// unknown is a message that is not a CloudEvent.
 type unknown struct{}
 
 func (unknown) ReadEncoding() binding.Encoding { return binding.EncodingUnknown }
