@@ -23,7 +23,7 @@ func pipe(module *string) *pipeline.Pipeline {
 // Test runs the tests of every module, in 5 minutes on two cores: race detector, shuffled, at least 95 % of its own code reached. Check runs them in full.
 func Test(ctx context.Context, module *string) error { return pipe(module).Test(ctx) }
 
-// Lint looks for faults in form and habit (gofmt, go vet, golangci-lint).
+// Lint looks for faults in form and habit (gofmt, go vet, golangci-lint), and with buf for changes of a protocol that break its users.
 func Lint(ctx context.Context, module *string) error { return pipe(module).Lint(ctx) }
 
 // Tidy keeps every go.mod, every go.sum and go.work right.

@@ -18,7 +18,7 @@ import (
 const generateEnv = "FISO_GENERATE=1"
 
 var (
-	generateLine  = regexp.MustCompile(`(?m)^//go:(generate) `)
+	generateLine  = regexp.MustCompile(`(?m)^//go:generate (\S+)`)
 	generatedTest = regexp.MustCompile(`(?m)^func (TestGenerated\w*)\(`)
 )
 
@@ -40,7 +40,7 @@ func (p *Pipeline) Generate(ctx context.Context) error {
 			return err
 		}
 		if len(asks) > 0 {
-			if err := p.goTool(ctx, m, append([]string{"generate"}, sortedKeys(asks)...)...); err != nil {
+			if err := p.goGenerate(ctx, m, asks); err != nil {
 				return err
 			}
 		}
@@ -60,6 +60,22 @@ func (p *Pipeline) Generate(ctx context.Context) error {
 		p.tellChanged("generate", changed)
 	}
 	return err
+}
+
+// goGenerate runs `go generate` in the folders that ask for it: folder to the commands
+// that it asks for. Where buf is one of them, it is there.
+func (p *Pipeline) goGenerate(ctx context.Context, m *repo.Module, asks map[string][]string) error {
+	var env []string
+	for _, commands := range asks {
+		if slices.Contains(commands, "buf") {
+			var err error
+			if env, _, err = p.withProtoTools(ctx); err != nil {
+				return err
+			}
+			break
+		}
+	}
+	return repo.Cmd{Dir: m.Abs(), Env: env, Out: p.Out, Args: append([]string{"go", "generate"}, sortedKeys(asks)...)}.Run(ctx)
 }
 
 // Tidy tidies every go.mod and go.sum and keeps go.work right.

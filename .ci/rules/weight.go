@@ -20,6 +20,7 @@ var technologies = []struct {
 	{[]string{"github.com/twmb/franz-go"}, []string{"connectors/kafka", "flow", "link", "e2e"}},
 	{[]string{"github.com/google/cel-go"}, []string{"cel", "flow", "link", "e2e"}},
 	{[]string{"github.com/valyala/fasthttp"}, []string{"e2e"}},
+	{[]string{"google.golang.org/grpc"}, []string{"connectors/grpc", "connectors/temporal", "flow", "e2e"}},
 	{[]string{"go.temporal.io"}, []string{"connectors/temporal", "flow", "e2e"}},
 	{[]string{"k8s.io", "sigs.k8s.io"}, []string{"operator", "e2e"}},
 	{[]string{"github.com/gin-gonic/gin", "github.com/labstack/echo", "github.com/gofiber/fiber", "github.com/go-chi/chi"}, nil},
