@@ -1,0 +1,6 @@
+//go:build !race
+
+package grpc
+
+// stalledCallers is how many callers the test of stalled callers has.
+const stalledCallers = 1000
