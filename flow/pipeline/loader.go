@@ -10,6 +10,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	fisogrpc "github.com/lsm/fiso/connectors/grpc"
 	fisohttp "github.com/lsm/fiso/connectors/http"
 	"github.com/lsm/fiso/flow/metrics"
 	"github.com/lsm/fiso/flow/plan"
@@ -55,7 +56,7 @@ func NewLoader(o Options) *Loader {
 	}
 	return &Loader{o: o, env: plan.Env{
 		Logger: o.Logger, Stdout: o.Stdout, OnGap: func() {},
-		Listeners: new(fisohttp.Listeners), Dial: o.Dial,
+		Listeners: new(fisohttp.Listeners), GRPCListeners: fisogrpc.NewListeners(o.Logger), Dial: o.Dial,
 	}}
 }
 
@@ -73,7 +74,10 @@ func (l *Loader) Load(file string, data []byte) (supervisor.Plan, error) {
 }
 
 // Close closes what the flows shared. Call it when no flow runs any more.
-func (l *Loader) Close() { l.env.Listeners.Close() }
+func (l *Loader) Close() {
+	l.env.Listeners.Close()
+	l.env.GRPCListeners.Close()
+}
 
 // builder is a plan with the Loader that builds it. It implements supervisor.Plan.
 type builder struct {

@@ -51,7 +51,7 @@ func TestREADME_showsHowASinkBecomesAType(t *testing.T) {
 		t.Error("common/connector/README.md does not show printerSink of author_test.go as it is")
 	}
 	s := printerConnector.sink()
-	if s.batch() != nil || !s.writesJSON() || s.compile("sink", nil) != nil || s.describe() == "" {
+	if s.batch() != nil || !s.writesJSON() || s.compile("sink", "sink", nil) != nil || s.describe() == "" {
 		t.Errorf("got %+v", s)
 	}
 	s.wantBatches()

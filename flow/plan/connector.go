@@ -10,6 +10,7 @@ import (
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
+	fisogrpc "github.com/lsm/fiso/connectors/grpc"
 	fisohttp "github.com/lsm/fiso/connectors/http"
 	"github.com/lsm/fiso/delivery"
 	"github.com/lsm/fiso/delivery/deadletter"
@@ -19,7 +20,7 @@ import (
 // connectors are the connectors in this binary. A new connector needs a line here and a file that
 // configures, builds, explains and checks it. Flow files, the JSON Schema, the tables of the
 // README and the commands validate and check use this list.
-var connectors = []connectorType{kafkaConnector, httpConnector, stdoutConnector, fileConnector}
+var connectors = []connectorType{kafkaConnector, httpConnector, grpcConnector, stdoutConnector, fileConnector}
 
 // connectorType is a connector with its name in flow files and the parts of a flow that it
 // implements. A part is nil if the connector does not implement it.
@@ -44,6 +45,9 @@ type source interface {
 	build(f *spec.Flow, env Env) (connector.Source, error)
 }
 
+// flowSource is a source that needs the name of its flow before it is built.
+type flowSource interface{ setFlow(name string) }
+
 // sink is the decoded config of a sink.
 type sink interface {
 	describe() string
@@ -58,7 +62,7 @@ type sink interface {
 	writesJSON() bool
 	// compile compiles the expressions of the config. key is the path of the sink in the flow
 	// file.
-	compile(key string, f *spec.Flow) error
+	compile(key, name string, f *spec.Flow) error
 	// expressions returns the expressions of the config, by key.
 	expressions() config.Fields
 	// additions evaluates the expressions on an event that is not sent, as the sink does before it
@@ -70,8 +74,8 @@ type sink interface {
 // noExpressions is a part of a sink whose config has no expressions.
 type noExpressions struct{}
 
-func (noExpressions) compile(string, *spec.Flow) error { return nil }
-func (noExpressions) expressions() config.Fields       { return nil }
+func (noExpressions) compile(string, string, *spec.Flow) error { return nil }
+func (noExpressions) expressions() config.Fields               { return nil }
 
 func (noExpressions) additions(context.Context, *cloudevent.Event) (additions, error) {
 	return additions{}, nil
@@ -107,6 +111,8 @@ type Env struct {
 	OnGap  func()    // called when records were deleted before the source read them
 	// Listeners are the open ports of http sources.
 	Listeners *fisohttp.Listeners
+	// GRPCListeners are the open ports of grpc sources.
+	GRPCListeners *fisogrpc.Listeners
 	// Dial opens every connection of a part; nil: the net package. Tests set it.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }

@@ -14,7 +14,7 @@ import (
 // cannot listen side by side.
 func ParseDir(paths ...string) ([]*Plan, error) {
 	flows, err := spec.ParseAll(paths, Parse, (*Plan).Name)
-	faults := slices.Concat(spec.Faults("", err), refuseLoops(flows), refuseSharedPaths(flows))
+	faults := slices.Concat(spec.Faults("", err), refuseLoops(flows), refuseSharedPorts(flows))
 	if len(faults) == 0 {
 		return flows, nil
 	}

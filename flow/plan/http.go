@@ -95,7 +95,7 @@ type headerExpression struct {
 	expression
 }
 
-func (c *httpSink) compile(key string, _ *spec.Flow) error {
+func (c *httpSink) compile(key, _ string, _ *spec.Flow) error {
 	var errs []error
 	for _, h := range c.EventHeaders {
 		x, err := transform.NewExpression(key+".config.eventHeaders."+h.Name, h.Value)

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/lsm/fiso/common/config"
@@ -29,16 +30,20 @@ func (c *httpSource) reads(p place) (key string, ok bool) {
 	if p.protocol != protocol || p.name != c.Path {
 		return "", false
 	}
-	host, port, err := net.SplitHostPort(c.Listen)
+	return "path", listensAt(c.Listen, p.servers)
+}
+
+// listensAt reports whether a listener gets connections to one of the servers, as far as the
+// addresses alone show it.
+func listensAt(listen string, servers []string) bool {
+	host, port, err := net.SplitHostPort(listen)
 	if err != nil || port == "0" {
-		return "", false
+		return false
 	}
-	for _, server := range p.servers {
-		if to, toPort, err := net.SplitHostPort(server); err == nil && port == toPort && listensFor(host, to) {
-			return "path", true
-		}
-	}
-	return "", false
+	return slices.ContainsFunc(servers, func(server string) bool {
+		to, toPort, err := net.SplitHostPort(server)
+		return err == nil && port == toPort && listensFor(host, to)
+	})
 }
 
 // listensFor reports whether a listener on a host gets connections to another. It resolves no
@@ -80,20 +85,27 @@ func loopbackOf(a netip.Addr) netip.Addr {
 	return netip.IPv6Loopback()
 }
 
-// refuseSharedPaths refuses flows whose http sources cannot listen side by side, which run would
-// find when it starts them. A paused flow does not listen.
-func refuseSharedPaths(flows []*Plan) config.Errors {
+// portSource is a source that listens on an address, which sources of its type can share.
+type portSource interface {
+	listenAddress() string
+	// obstacle returns what keeps the source from sharing a port with another one of its type, as
+	// the key to change and a text that continues "listens there with", or "".
+	obstacle(other portSource) (key, text string)
+}
+
+// refuseSharedPorts refuses flows whose sources cannot listen side by side, which run would find when
+// it starts them. A paused flow does not listen.
+func refuseSharedPorts(flows []*Plan) config.Errors {
 	var (
 		faults config.Errors
 		before []*Plan
 	)
 	for _, p := range flows {
-		c, ok := p.source.(*httpSource)
-		if !ok || p.Paused() {
+		if _, ok := p.source.(portSource); !ok || p.Paused() {
 			continue
 		}
 		for _, other := range before {
-			if fault := c.conflict(p, other); fault != nil {
+			if fault := portConflict(p, other); fault != nil {
 				faults = append(faults, fault)
 				break
 			}
@@ -103,25 +115,40 @@ func refuseSharedPaths(flows []*Plan) config.Errors {
 	return faults
 }
 
-// conflict returns the fault of a source that cannot listen beside that of another flow, or nil.
-func (c *httpSource) conflict(p, other *Plan) *config.Error {
-	o := other.source.(*httpSource)
-	fault := p.Flow.Source.Config.Fault
-	_, port, err := net.SplitHostPort(c.Listen)
-	switch {
-	case err != nil || port == "0" || canonicalListen(c.Listen) != canonicalListen(o.Listen):
+// portConflict returns the fault of a source that cannot listen beside that of another flow, or nil.
+func portConflict(p, other *Plan) *config.Error {
+	c, o := p.source.(portSource), other.source.(portSource)
+	fault, listen, taken := p.Flow.Source.Config.Fault, c.listenAddress(), o.listenAddress()
+	_, port, err := net.SplitHostPort(listen)
+	if err != nil || port == "0" || canonicalListen(listen) != canonicalListen(taken) {
 		return nil
-	case c.Path == o.Path:
-		return fault("path", "the flow %s (%s) listens on %s with the path %s already; give this one a path of its own", other.Name(), other.File, o.Listen, o.Path)
-	case c.Listen != o.Listen:
-		return fault("listen", "the flow %s (%s) listens there already and writes the address as %s; write both alike, so that they share the port",
-			other.Name(), other.File, o.Listen)
 	}
-	if key := c.ListenerDifference(&o.SourceConfig); key != "" {
-		return fault(key, "the flow %s (%s) listens on %s with a different %s; give both the same, or another address",
-			other.Name(), other.File, o.Listen, key)
+	if mine, theirs := p.Flow.Source.Type, other.Flow.Source.Type; mine != theirs {
+		return fault("listen", "the flow %s (%s) listens there already, with a source of type %s; give this one another address", other.Name(), other.File, theirs)
+	}
+	if key, text := c.obstacle(o); key != "" {
+		return fault(key, "the flow %s (%s) listens on %s with %s", other.Name(), other.File, taken, text)
+	}
+	if listen != taken {
+		return fault("listen", "the flow %s (%s) listens there already and writes the address as %s; write both alike, so that they share the port",
+			other.Name(), other.File, taken)
 	}
 	return nil
+}
+
+func (c *httpSource) listenAddress() string { return c.Listen }
+
+func (c *httpSource) obstacle(other portSource) (key, text string) {
+	o := other.(*httpSource)
+	if c.Path == o.Path {
+		return "path", "the path " + o.Path + " already; give this one a path of its own"
+	}
+	return differentSetting(c.ListenerDifference(&o.SourceConfig))
+}
+
+// differentSetting is the obstacle of a setting that is the same for all sources of a port.
+func differentSetting(key string) (_, text string) {
+	return key, "a different " + key + "; give both the same, or another address"
 }
 
 // canonicalListen returns the address that a listener gets, in one spelling.

@@ -71,7 +71,7 @@ func (k *keySink) withKey(ctx context.Context, e *cloudevent.Event) (*cloudevent
 	return &keyed, nil
 }
 
-// keyOf evaluates the expression for a record's key.
+// keyOf evaluates the expression for the key of a record or an event.
 func keyOf(ctx context.Context, x expression, e *cloudevent.Event) ([]byte, error) {
 	key, err := x.Eval(ctx, e)
 	if err != nil {
@@ -83,19 +83,28 @@ func keyOf(ctx context.Context, x expression, e *cloudevent.Event) ([]byte, erro
 	return key, nil
 }
 
-func (c *kafkaSink) expressions() config.Fields {
-	if c.Key.IsZero() {
+// keyExpression returns the expression for a key, if there is one.
+func keyExpression(text config.Text) config.Fields {
+	if text.IsZero() {
 		return nil
 	}
-	return config.Fields{{Name: "key", Value: c.Key}}
+	return config.Fields{{Name: "key", Value: text}}
 }
 
-func (c *kafkaSink) additions(ctx context.Context, e *cloudevent.Event) (additions, error) {
-	if c.key == nil {
+// keyAddition returns the key that a sink sends with an event; x is nil for the key of the
+// incoming record.
+func keyAddition(ctx context.Context, x expression, e *cloudevent.Event) (additions, error) {
+	if x == nil {
 		return additions{key: e.Key}, nil
 	}
-	key, err := keyOf(ctx, c.key, e)
+	key, err := keyOf(ctx, x, e)
 	return additions{key: key}, err
+}
+
+func (c *kafkaSink) expressions() config.Fields { return keyExpression(c.Key) }
+
+func (c *kafkaSink) additions(ctx context.Context, e *cloudevent.Event) (additions, error) {
+	return keyAddition(ctx, c.key, e)
 }
 
 // Check calls Check of the inner sink.
@@ -110,7 +119,7 @@ func (k *keySink) Check(ctx context.Context) []connector.Step {
 // cannot send. The producer looks for the topic for DeliveryTimeout, and then tries to send for as
 // long again. Both must end before the drain timeout: otherwise the producer could store the event
 // after it was handed back, and the member that has it then would deliver it too.
-func (c *kafkaSink) compile(key string, f *spec.Flow) error {
+func (c *kafkaSink) compile(key, name string, f *spec.Flow) error {
 	c.DeliveryTimeout = max(time.Second, min(c.DeliveryTimeout, f.Delivery.DrainTimeout*2/5))
 	if c.Key.IsZero() {
 		return nil

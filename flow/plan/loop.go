@@ -10,8 +10,8 @@ import (
 
 // place is where flows write events and sources may read them. The zero value is no place.
 type place struct {
-	protocol string   // kafka, http or https
-	name     string   // topic or path
+	protocol string   // kafka, http, https, grpc or grpcs
+	name     string   // topic, path or flow; "" for grpc: the only flow there
 	servers  []string // addresses
 }
 
@@ -63,6 +63,8 @@ func (p *Plan) refuseOwnLoop(c *checker) {
 		case !reads:
 		case to.protocol == protocolKafka:
 			c.add(o.fault("topic", "%s is a topic that this flow reads: each event would come back endlessly; write to another topic", to.name))
+		case to.protocol == protocolGRPC || to.protocol == protocolGRPCS:
+			c.add(o.fault("target", "this flow's source listens there: each event would come back endlessly; send to another address or flow"))
 		default:
 			c.add(o.fault("url", "this flow's source listens there: each event would come back endlessly; send to another address or path"))
 		}

@@ -42,7 +42,7 @@ func (p *Plan) decodeOutputs(c *checker) []*output {
 				out.sink.wantBatches()
 			}
 			c.add(o.Config.Decode(out.sink))
-			c.add(out.sink.compile(out.key, f))
+			c.add(out.sink.compile(out.key, o.Name, f))
 		}
 		instead := ""
 		if o.ErrorHandling.DeadLetter.Type == "" {

@@ -19,6 +19,7 @@ import (
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/config/configtest"
 	"github.com/lsm/fiso/common/connector"
+	fisogrpc "github.com/lsm/fiso/connectors/grpc"
 	fisohttp "github.com/lsm/fiso/connectors/http"
 	"github.com/lsm/fiso/delivery"
 )
@@ -26,7 +27,7 @@ import (
 func env() Env {
 	return Env{
 		Logger: slog.New(slog.DiscardHandler), Stdout: new(strings.Builder), OnGap: func() {},
-		Listeners: new(fisohttp.Listeners),
+		Listeners: new(fisohttp.Listeners), GRPCListeners: fisogrpc.NewListeners(nil),
 	}
 }
 
@@ -301,9 +302,10 @@ func TestBuild_everyTypeOfTheRegistry(t *testing.T) {
 		"name: a\n" + kafkaIn + "sink: {type: kafka, config: {brokers: b, topic: t, key: id}}\ndelivery: {batch: {maxEvents: 3}}\n",
 		"name: a\n" + httpIn + "sink: {type: http, config: {url: 'http://x/', mode: batch}}\nerrorHandling: {onExhausted: block}\n",
 		"name: a\n" + kafkaIn + out,
+		grpcFlow("a", "listen: '127.0.0.1:0'", "type: grpc, config: {target: 'x:1', key: id}", ""),
 	} {
 		b := parsed(t, text)
-		if http := strings.Contains(text, httpIn); b.Guarantees().Assigns == http || b.ManyStreams() {
+		if http := !strings.Contains(text, kafkaIn); b.Guarantees().Assigns == http || b.ManyStreams() {
 			t.Errorf("guarantees %+v, many streams %v", b.Guarantees(), b.ManyStreams())
 		}
 		if _, err := b.Source(env()); err != nil {

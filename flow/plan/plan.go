@@ -79,6 +79,9 @@ func (p *Plan) connectors(c *checker) {
 	f := p.Flow
 	if newSource, ok := sources[f.Source.Type]; ok {
 		p.source = newSource()
+		if s, ok := p.source.(flowSource); ok {
+			s.setFlow(f.Name)
+		}
 		c.add(f.Source.Config.Decode(p.source))
 	}
 	p.outputs = p.decodeOutputs(c)
