@@ -24,6 +24,7 @@ const integrationTimeout = 20 * time.Minute
 var (
 	integrationTest = regexp.MustCompile(`(?m)^func (Test\w+)\(t `)
 	vaultUse        = regexp.MustCompile(`"(FISO_VAULT_HOME)"`)
+	temporalUse     = regexp.MustCompile(`"(FISO_TEMPORAL)"`)
 	peersUse        = regexp.MustCompile(`"(FISO_PEERS_HOME)"`)
 	benchmark       = regexp.MustCompile(`(?m)^func (Benchmark\w*)\(`)
 	fuzzTarget      = regexp.MustCompile(`(?m)^func (Fuzz\w*)\(`)
@@ -32,8 +33,9 @@ var (
 
 // Integration runs the tests in files named …integration_test.go, which carry
 // the tag integration, against real servers that it fetches or builds: a Vault
-// for packages whose tests name FISO_VAULT_HOME, an Apache Kafka for all others,
-// and peers in other languages where FISO_PEERS_HOME is named. None may be skipped.
+// for packages whose tests name FISO_VAULT_HOME, a Temporal where they name
+// FISO_TEMPORAL, an Apache Kafka for all others, and peers in other languages where
+// FISO_PEERS_HOME is named. None may be skipped.
 func (p *Pipeline) Integration(ctx context.Context) error {
 	r, modules, err := p.open(ctx)
 	if err != nil {
@@ -41,7 +43,7 @@ func (p *Pipeline) Integration(ctx context.Context) error {
 	}
 	opts := p.testOptions(r, modules)
 	var names []string
-	kafka, vault, peers := false, false, false
+	kafka, vault, temporal, peers := false, false, false, false
 	for _, m := range modules {
 		found, err := grep(r, m, isIntegration, integrationTest)
 		if err != nil {
@@ -51,15 +53,22 @@ func (p *Pipeline) Integration(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		withTemporal, err := grep(r, m, isIntegration, temporalUse)
+		if err != nil {
+			return err
+		}
 		withPeers, err := grep(r, m, isIntegration, peersUse)
 		if err != nil {
 			return err
 		}
 		peers = peers || len(withPeers) > 0
 		for _, dir := range sortedKeys(found) {
-			if withVault[dir] != nil {
+			switch {
+			case withVault[dir] != nil:
 				vault = true
-			} else {
+			case withTemporal[dir] != nil:
+				temporal = true
+			default:
 				kafka = true
 			}
 			opts.Packages = append(opts.Packages, below(m, dir))
@@ -71,26 +80,24 @@ func (p *Pipeline) Integration(ctx context.Context) error {
 		return nil
 	}
 	opts.Env = []string{"FISO_INTEGRATION=require"}
-	if kafka {
-		home, err := p.kafkaHome(ctx, r)
+	for _, server := range []struct {
+		wanted bool
+		name   string
+		home   func(context.Context) (string, error)
+	}{
+		{kafka, "FISO_KAFKA_HOME", func(ctx context.Context) (string, error) { return p.kafkaHome(ctx, r) }},
+		{vault, "FISO_VAULT_HOME", p.vaultHome},
+		{temporal, "FISO_TEMPORAL", p.temporalHome},
+		{peers, "FISO_PEERS_HOME", p.peersHome},
+	} {
+		if !server.wanted {
+			continue
+		}
+		home, err := server.home(ctx)
 		if err != nil {
 			return err
 		}
-		opts.Env = append(opts.Env, "FISO_KAFKA_HOME="+home)
-	}
-	if vault {
-		home, err := p.vaultHome(ctx)
-		if err != nil {
-			return err
-		}
-		opts.Env = append(opts.Env, "FISO_VAULT_HOME="+home)
-	}
-	if peers {
-		home, err := p.peersHome(ctx)
-		if err != nil {
-			return err
-		}
-		opts.Env = append(opts.Env, "FISO_PEERS_HOME="+home)
+		opts.Env = append(opts.Env, server.name+"="+home)
 	}
 	opts.NoSkips = true
 	opts.Args = []string{"-tags=integration", "-run=^(" + strings.Join(names, "|") + ")$", "-timeout=" + integrationTimeout.String()}
