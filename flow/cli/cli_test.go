@@ -346,8 +346,9 @@ func TestSchema_isASchema(t *testing.T) {
 
 func TestExamples_areValid(t *testing.T) {
 	call(t, "validate", "../../deploy/examples").wants(t, 0, "flow order-events is valid", "")
-	call(t, "test", "../../deploy/examples").wants(t, 0, "10 passed, 0 failed", "")
+	call(t, "test", "../../deploy/examples").wants(t, 0, "12 passed, 0 failed", "")
 	call(t, "validate", "../../deploy/examples/webhook-to-kafka.yaml").wants(t, 0, "flow webhook-to-kafka is valid", "")
+	call(t, "validate", "../../deploy/examples/temporal-to-kafka.yaml").wants(t, 0, "flow temporal-to-kafka is valid", "")
 	call(t, "validate", "../../deploy/examples/kafka-to-grpc.yaml").wants(t, 0, "flow kafka-to-grpc is valid", "")
 }
 

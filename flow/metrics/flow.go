@@ -24,6 +24,8 @@ type Flow struct {
 	sinkErrors      prometheus.Counter
 	retries         prometheus.Counter
 	gaps            prometheus.Counter
+	accepted        prometheus.Counter // conflicts
+	rejected        prometheus.Counter
 	held            prometheus.Gauge
 	sinks           atomic.Pointer[map[string]*sink]
 	metrics         *Metrics
@@ -59,6 +61,8 @@ func (m *Metrics) Flow(name string) *Flow {
 		sinkErrors:      m.sinkErrors.WithLabelValues(name),
 		retries:         m.retries.WithLabelValues(name),
 		gaps:            m.gaps.WithLabelValues(name),
+		accepted:        m.conflicts.WithLabelValues(name, "accepted"),
+		rejected:        m.conflicts.WithLabelValues(name, "rejected"),
 		held:            m.held.WithLabelValues(name),
 		metrics:         m,
 		name:            name,
@@ -144,3 +148,12 @@ func (f *Flow) Held(events int) { f.held.Set(float64(events)) }
 
 // Gap counts a gap: records that the source lost before they were read.
 func (f *Flow) Gap() { f.gaps.Inc() }
+
+// Conflict counts an event whose workflow another event had started.
+func (f *Flow) Conflict(accepted bool) {
+	if accepted {
+		f.accepted.Inc()
+		return
+	}
+	f.rejected.Inc()
+}

@@ -26,6 +26,7 @@ type Metrics struct {
 	sinkTries       *prometheus.CounterVec
 	retries         *prometheus.CounterVec
 	gaps            *prometheus.CounterVec
+	conflicts       *prometheus.CounterVec
 	held            *prometheus.GaugeVec
 	reloads         *prometheus.CounterVec
 	valid           *prometheus.GaugeVec
@@ -63,6 +64,8 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 			"Failed tries to deliver, by sink and error class: temporary, unavailable, blocked or permanent.", "sink", "class"),
 		retries: counter("retries_total", "Retries: events put back to be tried again."),
 		gaps:    counter("source_gaps_total", "Gaps: times that the source lost records before they were read."),
+		conflicts: counter("sink_conflicts_total",
+			"Events of a temporal sink whose workflow another event had started, by status: accepted or rejected (onConflict).", "status"),
 		held:    gauge("held_events", "Events held until a fault outside ends, such as a sink that is down or a dead letter that cannot be stored."),
 		reloads: counter("reloads_total", "Reloads of a changed flow file, by status: success or failure.", "status"),
 		valid:   gauge("config_valid", "1 if the flow file is valid, 0 if it is not and an older version of it runs."),
@@ -72,7 +75,7 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 	var errs []error
 	for _, c := range []prometheus.Collector{
 		m.events, m.durations, m.transformErrors, m.deadLetters, m.dlqErrors, m.sinkErrors, m.sinkEvents, m.sinkTries,
-		m.retries, m.gaps, m.held, m.reloads, m.valid, gaugeCollector{m},
+		m.retries, m.gaps, m.conflicts, m.held, m.reloads, m.valid, gaugeCollector{m},
 	} {
 		errs = append(errs, reg.Register(c))
 	}

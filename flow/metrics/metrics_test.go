@@ -51,6 +51,8 @@ func TestFlow_movesEveryCounter(t *testing.T) {
 	f.DeadLetterError()
 	f.Held(3)
 	f.Gap()
+	f.Conflict(true)
+	f.Conflict(false)
 	all, err := reg.Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -55,7 +55,7 @@ func NewLoader(o Options) *Loader {
 		o.FirstAssignment = 15 * time.Second
 	}
 	return &Loader{o: o, env: plan.Env{
-		Logger: o.Logger, Stdout: o.Stdout, OnGap: func() {},
+		Logger: o.Logger, Stdout: o.Stdout, OnGap: func() {}, OnConflict: func(bool) {},
 		Listeners: new(fisohttp.Listeners), GRPCListeners: fisogrpc.NewListeners(o.Logger), Dial: o.Dial,
 	}}
 }

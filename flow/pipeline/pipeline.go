@@ -48,7 +48,7 @@ func (l *Loader) build(flow *plan.Plan) (*Pipeline, error) {
 	cfg.Logger = env.Logger
 	if l.o.Metrics != nil {
 		counters := l.o.Metrics.Flow(flow.Name())
-		cfg.Observer, env.OnGap = counters, counters.Gap
+		cfg.Observer, env.OnGap, env.OnConflict = counters, counters.Gap, counters.Conflict
 	}
 	if l.o.Tracing != nil {
 		cfg.Tracer = l.o.Tracing.Tracer("github.com/lsm/fiso/flow")

@@ -20,7 +20,7 @@ import (
 // connectors are the connectors in this binary. A new connector needs a line here and a file that
 // configures, builds, explains and checks it. Flow files, the JSON Schema, the tables of the
 // README and the commands validate and check use this list.
-var connectors = []connectorType{kafkaConnector, httpConnector, grpcConnector, stdoutConnector, fileConnector}
+var connectors = []connectorType{kafkaConnector, httpConnector, grpcConnector, temporalConnector, stdoutConnector, fileConnector}
 
 // connectorType is a connector with its name in flow files and the parts of a flow that it
 // implements. A part is nil if the connector does not implement it.
@@ -109,6 +109,8 @@ type Env struct {
 	Logger *slog.Logger
 	Stdout io.Writer // for the stdout sink
 	OnGap  func()    // called when records were deleted before the source read them
+	// OnConflict is called for each event whose workflow another event had started.
+	OnConflict func(accepted bool)
 	// Listeners are the open ports of http sources.
 	Listeners *fisohttp.Listeners
 	// GRPCListeners are the open ports of grpc sources.

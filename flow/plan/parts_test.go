@@ -26,7 +26,7 @@ import (
 
 func env() Env {
 	return Env{
-		Logger: slog.New(slog.DiscardHandler), Stdout: new(strings.Builder), OnGap: func() {},
+		Logger: slog.New(slog.DiscardHandler), Stdout: new(strings.Builder), OnGap: func() {}, OnConflict: func(bool) {},
 		Listeners: new(fisohttp.Listeners), GRPCListeners: fisogrpc.NewListeners(nil),
 	}
 }
