@@ -1,0 +1,123 @@
+//go:build integration
+
+package grpc
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// protoDir holds all that a peer knows of the protocol.
+const protoDir = "proto"
+
+// peerProgram is a program in another language, in testdata/peers.
+func peerProgram(ctx context.Context, t *testing.T, file string, args ...string) *exec.Cmd {
+	t.Helper()
+	home := os.Getenv("FISO_PEERS_HOME")
+	if home == "" {
+		t.Skip("clients and servers of other languages are needed: set FISO_PEERS_HOME to a folder with node_modules and python in it (go tool mage integration -module=connectors/grpc makes one)")
+	}
+	program := "node"
+	if filepath.Ext(file) == ".py" {
+		program = "python3"
+	}
+	cmd := exec.CommandContext(ctx, program, append([]string{filepath.Join("testdata", "peers", file)}, args...)...)
+	cmd.Env = append(os.Environ(), "NODE_PATH="+filepath.Join(home, "node_modules"), "PYTHONPATH="+filepath.Join(home, "python"), "PYTHONDONTWRITEBYTECODE=1")
+	return cmd
+}
+
+// produced is what a producer printed.
+type produced struct {
+	outcomes map[string]string // by the id of the event
+	summary  struct{ Streams, Drains, Broken, Again, Rejected int }
+}
+
+// produce runs a producer until it has a result for each event.
+func produce(t *testing.T, file, address string, events int, args ...string) produced {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := peerProgram(ctx, t, file, append([]string{address, protoDir, fmt.Sprint(events)}, args...)...)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v: %s", file, err, said.String())
+	}
+	p := produced{outcomes: map[string]string{}}
+	for line := range strings.Lines(string(out)) {
+		var entry struct {
+			ID, Outcome string
+			Summary     any
+		}
+		entry.Summary = &p.summary
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			t.Fatalf("%s printed %q: %v", file, line, err)
+		}
+		if entry.ID == "" {
+			continue
+		}
+		if p.outcomes[entry.ID] != "" {
+			t.Errorf("%s has two results for %s", file, entry.ID)
+		}
+		p.outcomes[entry.ID] = entry.Outcome
+	}
+	return p
+}
+
+// serving is a receiver that runs.
+type serving struct {
+	address string
+	out     *bufio.Reader
+	cmd     *exec.Cmd
+	said    *bytes.Buffer
+}
+
+// serve runs a receiver until the test ends, or stop is called.
+func serve(t *testing.T, file string) *serving {
+	t.Helper()
+	s := &serving{cmd: peerProgram(context.WithoutCancel(t.Context()), t, file, protoDir), said: new(bytes.Buffer)}
+	s.cmd.Stderr = s.said
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = s.cmd.Process.Signal(syscall.SIGKILL) // it may have ended by itself
+		_ = s.cmd.Wait()                          // it was killed
+	})
+	s.out = bufio.NewReader(out)
+	port, err := s.out.ReadString('\n')
+	if err != nil {
+		t.Fatalf("%s: %v: %s", file, err, s.said.String())
+	}
+	s.address = "127.0.0.1:" + strings.TrimSpace(port)
+	return s
+}
+
+// printed ends the receiver and gives what it printed after its port.
+func (s *serving) printed(t *testing.T) string {
+	t.Helper()
+	if err := s.cmd.Process.Signal(syscall.SIGKILL); err != nil {
+		t.Errorf("the receiver has ended: %v", err)
+	}
+	out, err := io.ReadAll(s.out)
+	if err != nil {
+		t.Error(err)
+	}
+	return string(out)
+}
