@@ -8,11 +8,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -79,32 +79,39 @@ func produce(t *testing.T, file, address string, events int, args ...string) pro
 // serving is a receiver that runs.
 type serving struct {
 	address string
-	out     *bufio.Reader
-	cmd     *exec.Cmd
-	said    *bytes.Buffer
+	end     func() // kills it and waits for it
+	said    bytes.Buffer
+	out     bytes.Buffer // after the port; complete after end
 }
 
-// serve runs a receiver until the test ends, or stop is called.
+// serve runs a receiver until the test ends, or printed is called.
 func serve(t *testing.T, file string) *serving {
 	t.Helper()
-	s := &serving{cmd: peerProgram(context.WithoutCancel(t.Context()), t, file, protoDir), said: new(bytes.Buffer)}
-	s.cmd.Stderr = s.said
-	out, err := s.cmd.StdoutPipe()
+	s := new(serving)
+	cmd := peerProgram(context.WithoutCancel(t.Context()), t, file, protoDir)
+	cmd.Stderr = &s.said
+	pipe, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.cmd.Start(); err != nil {
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = s.cmd.Process.Signal(syscall.SIGKILL) // it may have ended by itself
-		_ = s.cmd.Wait()                          // it was killed
+	var reading sync.WaitGroup
+	s.end = sync.OnceFunc(func() {
+		_ = cmd.Process.Signal(syscall.SIGKILL) // it may have ended by itself
+		reading.Wait()
+		_ = cmd.Wait() // it was killed
 	})
-	s.out = bufio.NewReader(out)
-	port, err := s.out.ReadString('\n')
+	t.Cleanup(s.end)
+	lines := bufio.NewReader(pipe)
+	port, err := lines.ReadString('\n')
 	if err != nil {
+		s.end()
 		t.Fatalf("%s: %v: %s", file, err, s.said.String())
 	}
+	// The pipe holds 64 KiB only: it is read while the receiver runs.
+	reading.Go(func() { _, _ = s.out.ReadFrom(lines) }) // ends with the receiver
 	s.address = "127.0.0.1:" + strings.TrimSpace(port)
 	return s
 }
@@ -112,12 +119,9 @@ func serve(t *testing.T, file string) *serving {
 // printed ends the receiver and gives what it printed after its port.
 func (s *serving) printed(t *testing.T) string {
 	t.Helper()
-	if err := s.cmd.Process.Signal(syscall.SIGKILL); err != nil {
-		t.Errorf("the receiver has ended: %v", err)
+	s.end()
+	if s.said.Len() > 0 {
+		t.Errorf("the receiver complained: %s", s.said.String())
 	}
-	out, err := io.ReadAll(s.out)
-	if err != nil {
-		t.Error(err)
-	}
-	return string(out)
+	return s.out.String()
 }

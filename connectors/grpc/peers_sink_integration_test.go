@@ -29,7 +29,7 @@ type taken struct {
 func expectedAt(number, caller int) taken {
 	t := taken{
 		ID: "event-" + strconv.Itoa(number), Source: "/fiso", Type: "peer.counted", Key: "key-" + strconv.Itoa(caller),
-		Data: fmt.Sprintf(`{"number": %d}`, number), Time: time.Unix(int64(number), 0).UTC().Format(time.RFC3339), Attempt: -number,
+		Data: fmt.Sprintf(`{"number": %d}`, number), Time: peerTime(number).Format(time.RFC3339), Attempt: -number,
 	}
 	if number%10 == 0 {
 		t.Key = ""
@@ -37,10 +37,12 @@ func expectedAt(number, caller int) taken {
 	return t
 }
 
+func peerTime(number int) time.Time { return time.Unix(1_800_000_000+int64(number), 0).UTC() }
+
 func (e *taken) event() *cloudevent.Event {
 	number := -e.Attempt
 	out := &cloudevent.Event{
-		ID: e.ID, Source: e.Source, Type: e.Type, Time: time.Unix(int64(number), 0), DataContentType: "application/json", Data: cloudevent.Bytes([]byte(e.Data)),
+		ID: e.ID, Source: e.Source, Type: e.Type, Time: peerTime(number), DataContentType: "application/json", Data: cloudevent.Bytes([]byte(e.Data)),
 		Extensions: []cloudevent.Extension{{Name: "attempt", Value: strconv.Itoa(e.Attempt), Kind: cloudevent.Integer}},
 	}
 	if e.Key != "" {

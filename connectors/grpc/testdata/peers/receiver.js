@@ -38,7 +38,7 @@ class Stream {
     const { time, attempt } = event.attributes
     console.log(JSON.stringify({
       id: event.id, source: event.source, type: event.type, key, data: event.binary_data.toString(),
-      time: new Date(time.ce_timestamp.seconds * 1000).toISOString().replace('.000', ''), attempt: attempt.ce_integer,
+      time: new Date(time.ce_timestamp.seconds * 1000).toISOString().replace('.000', ''), attempt: attempt.ce_integer || 0,
     }))
     this.answer({ seq, status: { code: grpc.status.OK }, outcome: 'OUTCOME_DELIVERED' })
     if (++taken === 700) {
