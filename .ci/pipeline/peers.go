@@ -15,8 +15,8 @@ import (
 
 // Peers are clients and servers in other languages that integration tests run.
 var (
-	nodePeers   = []string{"ws@8.23.0", "@aws-sdk/client-s3@3.1175.0"}
-	pythonPeers = []string{"websockets==17.4", "boto3==1.44.8", "moto[s3,server,sqs]==5.2.5"}
+	nodePeers   = []string{"ws@8.23.0", "@aws-sdk/client-s3@3.1175.0", "@grpc/grpc-js@1.14.7", "@grpc/proto-loader@0.8.1", "protobufjs@7.6.6"}
+	pythonPeers = []string{"websockets==17.4", "boto3==1.44.8", "moto[s3,server,sqs]==5.2.5", "grpcio==1.85.3", "grpcio-tools==1.85.1", "googleapis-common-protos==1.76.0"}
 )
 
 // peersHome installs the peers into .cache, unless they are there already, and

@@ -15,8 +15,10 @@ import (
 type relay struct {
 	address string
 	target  string
-	pings   atomic.Int64 // PING frames of HTTP/2 from clients, without answers to pings
 	wait    sync.WaitGroup
+
+	// PING frames of HTTP/2, without the answers to them.
+	clientPings, serverPings atomic.Int64
 
 	mu     sync.Mutex
 	conns  map[*net.TCPConn]bool
@@ -66,10 +68,10 @@ func (r *relay) relay(client *net.TCPConn) {
 	defer r.remove(client, server)
 	var back sync.WaitGroup
 	back.Go(func() {
-		_, _ = io.Copy(client, server) // ends with the connection
+		_, _ = io.Copy(client, io.TeeReader(server, &pingCounter{count: &r.serverPings})) // ends with the connection
 		_ = client.Close()
 	})
-	_, _ = io.Copy(server, io.TeeReader(client, &pingCounter{skip: len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), count: &r.pings})) // ends with the connection
+	_, _ = io.Copy(server, io.TeeReader(client, &pingCounter{skip: len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), count: &r.clientPings})) // ends with the connection
 	_ = server.Close()
 	back.Wait()
 }
