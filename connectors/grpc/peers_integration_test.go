@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,15 +27,55 @@ func peerProgram(ctx context.Context, t *testing.T, file string, args ...string)
 	t.Helper()
 	home := os.Getenv("FISO_PEERS_HOME")
 	if home == "" {
-		t.Skip("clients and servers of other languages are needed: set FISO_PEERS_HOME to a folder with node_modules and python in it (go tool mage integration -module=connectors/grpc makes one)")
+		t.Skip("clients and servers of other languages are needed: set FISO_PEERS_HOME to a folder with node_modules, python and java in it (go tool mage integration -module=connectors/grpc makes one)")
 	}
-	program := "node"
-	if filepath.Ext(file) == ".py" {
-		program = "python3"
+	path := filepath.Join("testdata", "peers", file)
+	command := []string{"node", path}
+	switch filepath.Ext(file) {
+	case ".py":
+		command = []string{"python3", path}
+	case ".java":
+		jars := filepath.Join(home, "java", "*")
+		command = []string{"java", "-cp", compileJava(ctx, t, home, jars, path) + ":" + jars, strings.TrimSuffix(file, ".java")}
 	}
-	cmd := exec.CommandContext(ctx, program, append([]string{filepath.Join("testdata", "peers", file)}, args...)...)
+	cmd := exec.CommandContext(ctx, command[0], append(command[1:], args...)...)
 	cmd.Env = append(os.Environ(), "NODE_PATH="+filepath.Join(home, "node_modules"), "PYTHONPATH="+filepath.Join(home, "python"), "PYTHONDONTWRITEBYTECODE=1")
 	return cmd
+}
+
+// compileJava compiles a program and the classes of the protocol, and returns their folder.
+func compileJava(ctx context.Context, t *testing.T, home, jars, file string) string {
+	t.Helper()
+	dir := t.TempDir()
+	protoc, err := filepath.Glob(filepath.Join(home, "java", "protoc-*.exe"))
+	if err != nil || len(protoc) != 1 {
+		t.Fatalf("one protoc is needed in %s/java: %v %v", home, protoc, err)
+	}
+	if err := os.Chmod(protoc[0], 0o755); err != nil {
+		t.Fatal(err)
+	}
+	// Maven's protoc comes without google/protobuf/*.proto.
+	common := filepath.Join(home, "python", "grpc_tools", "_proto")
+	runTool(ctx, t, protoc[0], "-I"+protoDir, "-I"+common, "--java_out="+dir, "fiso/v1/events.proto", "io/cloudevents/v1/cloudevents.proto")
+	sources := []string{"-nowarn", "-d", dir, "-cp", jars, file}
+	err = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if filepath.Ext(path) == ".java" {
+			sources = append(sources, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	runTool(ctx, t, "javac", sources...)
+	return dir
+}
+
+func runTool(ctx context.Context, t *testing.T, name string, args ...string) {
+	t.Helper()
+	if out, err := exec.CommandContext(ctx, name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", name, err, out)
+	}
 }
 
 // produced is what a producer printed.

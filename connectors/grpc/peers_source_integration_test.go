@@ -158,7 +158,7 @@ func runPeerSource(t *testing.T, listen string, f *peerFlow) *peerSource {
 // A producer written from events.proto alone loses no event and reorders no key, although
 // connections break, the source is replaced, and events are handed back.
 func TestPeers_producersInOtherLanguagesGetAResultForEachEvent(t *testing.T) {
-	for _, file := range []string{"producer.py", "producer.js"} {
+	for _, file := range []string{"producer.py", "producer.js", "Producer.java"} {
 		t.Run(file, func(t *testing.T) {
 			f := newPeerFlow()
 			var settling sync.WaitGroup
