@@ -59,8 +59,8 @@ func (p *Pipeline) peersHome(ctx context.Context) (string, error) {
 	}
 	for _, args := range [][]string{
 		append([]string{"npm", "install", "--silent", "--no-package-lock", "--no-audit", "--no-fund", "--prefix", partial}, nodePeers...),
-		append([]string{"python3", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore", "--target", filepath.Join(partial, "python")}, pythonPeers...),
 		{"mvn", "-q", "-B", "-f", pom, "dependency:copy-dependencies", "-DoutputDirectory=" + filepath.Join(partial, "java")},
+		append([]string{"python3", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore", "--target", filepath.Join(partial, "python")}, pythonPeers...),
 	} {
 		if err := (repo.Cmd{Dir: partial, Out: p.Out, Args: args}).Run(ctx); err != nil {
 			return "", fmt.Errorf("installing peers in other languages: %w", err)
