@@ -7,11 +7,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -84,33 +84,60 @@ type produced struct {
 	summary  struct{ Streams, Drains, Broken, Again, Rejected int }
 }
 
-// produce runs a producer until it has a result for each event.
-func produce(t *testing.T, file, address string, events int, args ...string) produced {
+// runningProducer is a producer that runs.
+type runningProducer struct {
+	file  string
+	ended chan struct{}
+
+	// Read after ended is closed.
+	err       error
+	out, said bytes.Buffer
+}
+
+// startProducer runs a producer that publishes so many events.
+func startProducer(t *testing.T, file, address string, events int, args ...string) *runningProducer {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	cmd := peerProgram(ctx, t, file, append([]string{address, protoDir, fmt.Sprint(events)}, args...)...)
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%s: %v: %s", file, err, said.String())
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 5*time.Minute)
+	p := &runningProducer{file: file, ended: make(chan struct{})}
+	cmd := peerProgram(ctx, t, file, append([]string{address, protoDir, strconv.Itoa(events)}, args...)...)
+	cmd.Stdout, cmd.Stderr = &p.out, &p.said
+	if err := cmd.Start(); err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(p.ended)
+		p.err = cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-p.ended
+	})
+	return p
+}
+
+// result waits until the producer has ended.
+func (r *runningProducer) result(t *testing.T) produced {
+	t.Helper()
+	<-r.ended
+	if r.err != nil {
+		t.Fatalf("%s: %v: %s", r.file, r.err, r.said.String())
 	}
 	p := produced{outcomes: map[string]string{}}
-	for line := range strings.Lines(string(out)) {
+	for line := range strings.Lines(r.out.String()) {
 		var entry struct {
 			ID, Outcome string
 			Summary     any
 		}
 		entry.Summary = &p.summary
 		if err := json.Unmarshal([]byte(line), &entry); err != nil {
-			t.Fatalf("%s printed %q: %v", file, line, err)
+			t.Fatalf("%s printed %q: %v", r.file, line, err)
 		}
 		if entry.ID == "" {
 			continue
 		}
 		if p.outcomes[entry.ID] != "" {
-			t.Errorf("%s has two results for %s", file, entry.ID)
+			t.Errorf("%s has two results for %s", r.file, entry.ID)
 		}
 		p.outcomes[entry.ID] = entry.Outcome
 	}

@@ -31,8 +31,20 @@ type peerFlow struct {
 	faults    []string
 }
 
-func newPeerFlow() *peerFlow {
-	return &peerFlow{keyless: make(chan *connector.Message, 64), delivered: map[int]int{}, order: map[string][]int{}, back: map[int]bool{}}
+// newPeerFlow makes a handler for sources that are run afterwards.
+func newPeerFlow(t *testing.T) *peerFlow {
+	f := &peerFlow{keyless: make(chan *connector.Message, 64), delivered: map[int]int{}, order: map[string][]int{}, back: map[int]bool{}}
+	var settling sync.WaitGroup
+	settling.Go(func() {
+		for m := range f.keyless {
+			m.Settle(nil)
+		}
+	})
+	t.Cleanup(func() {
+		close(f.keyless)
+		settling.Wait()
+	})
+	return f
 }
 
 // handle keeps the order of a key as a flow does: it hands back the later events of a key
@@ -109,13 +121,6 @@ func peerNumber(m *connector.Message) (number int, fault string) {
 	return number, ""
 }
 
-// settleKeyless settles events without a key until the channel is closed.
-func (f *peerFlow) settleKeyless() {
-	for m := range f.keyless {
-		m.Settle(nil)
-	}
-}
-
 // peerSource is a source that runs.
 type peerSource struct {
 	address string
@@ -160,12 +165,7 @@ func runPeerSource(t *testing.T, listen string, f *peerFlow) *peerSource {
 func TestPeers_producersInOtherLanguagesGetAResultForEachEvent(t *testing.T) {
 	for _, file := range []string{"producer.py", "producer.js", "Producer.java"} {
 		t.Run(file, func(t *testing.T) {
-			f := newPeerFlow()
-			var settling sync.WaitGroup
-			settling.Go(f.settleKeyless)
-			defer settling.Wait()
-			defer close(f.keyless)
-
+			f := newPeerFlow(t)
 			first := runPeerSource(t, "127.0.0.1:0", f)
 			r := newRelay(t, first.address)
 			cuts := []int{1500, 3000, 7000, 8500}
@@ -175,13 +175,13 @@ func TestPeers_producersInOtherLanguagesGetAResultForEachEvent(t *testing.T) {
 				f.at[n] = r.cut
 			}
 			f.mu.Unlock()
-			var replacing sync.WaitGroup
-			replacing.Go(func() {
-				<-first.done
+			running := startProducer(t, file, r.address, peerEvents)
+			select {
+			case <-first.done:
 				runPeerSource(t, first.address, f)
-			})
-			p := produce(t, file, r.address, peerEvents)
-			replacing.Wait()
+			case <-running.ended: // too early: result says why
+			}
+			p := running.result(t)
 			f.account(t, p)
 			if s := p.summary; s.Broken < len(cuts) || s.Drains < 1 || s.Streams < len(cuts)+2 || s.Again < peerEvents/100 || s.Rejected != 0 {
 				t.Errorf("the producer counted %+v; want %d broken streams, a drain, %d streams, %d events sent again, none rejected", s, len(cuts), len(cuts)+2, peerEvents/100)
@@ -196,29 +196,30 @@ func (f *peerFlow) account(t *testing.T, p produced) {
 	t.Helper()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, fault := range f.faults[:min(10, len(f.faults))] {
-		t.Error(fault)
-	}
+	faults := f.faults
 	for number := range peerEvents {
 		if f.delivered[number] == 0 {
-			t.Errorf("event-%d was not delivered", number)
+			faults = append(faults, fmt.Sprintf("event-%d was not delivered", number))
 		}
 		if got := p.outcomes[fmt.Sprintf("event-%d", number)]; got != "OUTCOME_DELIVERED" {
-			t.Errorf("event-%d has the outcome %q; want OUTCOME_DELIVERED", number, got)
+			faults = append(faults, fmt.Sprintf("event-%d has the outcome %q; want OUTCOME_DELIVERED", number, got))
 		}
+	}
+	for key, numbers := range f.order {
+		for i := range numbers {
+			if key != "" && i > 0 && numbers[i] < numbers[i-1] {
+				faults = append(faults, fmt.Sprintf("%s: event-%d was delivered after event-%d", key, numbers[i], numbers[i-1]))
+			}
+		}
+	}
+	for _, fault := range faults[:min(10, len(faults))] {
+		t.Error(fault)
 	}
 	if len(f.delivered) != peerEvents || len(p.outcomes) != peerEvents {
 		t.Errorf("%d events were delivered and %d have results; want %d of both", len(f.delivered), len(p.outcomes), peerEvents)
 	}
 	if len(f.back) != peerEvents/100 {
 		t.Errorf("%d events were handed back; want %d", len(f.back), peerEvents/100)
-	}
-	for key, numbers := range f.order {
-		for i := range numbers {
-			if key != "" && i > 0 && numbers[i] < numbers[i-1] {
-				t.Errorf("%s: event-%d was delivered after event-%d", key, numbers[i], numbers[i-1])
-			}
-		}
 	}
 }
 
@@ -237,13 +238,9 @@ func TestPeers_idleStreamsOfOtherLanguagesStayOpen(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%s pings after %v", c.file, c.ping), func(t *testing.T) {
 			t.Parallel()
-			f := newPeerFlow()
-			var settling sync.WaitGroup
-			settling.Go(f.settleKeyless)
-			defer settling.Wait()
-			defer close(f.keyless)
+			f := newPeerFlow(t)
 			r := newRelay(t, runPeerSource(t, "127.0.0.1:0", f).address)
-			p := produce(t, c.file, r.address, 10, strconv.Itoa(int(c.idle.Seconds())), strconv.Itoa(int(c.ping.Milliseconds())))
+			p := startProducer(t, c.file, r.address, 10, strconv.Itoa(int(c.idle.Seconds())), strconv.Itoa(int(c.ping.Milliseconds()))).result(t)
 			if len(p.outcomes) != 10 || p.summary.Streams != 1 || p.summary.Broken != 0 {
 				t.Errorf("the producer has %d results and counted %+v; want 10, on one stream", len(p.outcomes), p.summary)
 			}
