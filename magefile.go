@@ -38,7 +38,7 @@ func Check(ctx context.Context) error { return pipe(nil).Check(ctx) }
 // Proxy tries the modules as a user gets them: go get and go install, from a module proxy made of this tree.
 func Proxy(ctx context.Context, module *string) error { return pipe(module).Proxy(ctx) }
 
-// Integration runs the tests with real servers and clients: it fetches them (needs java, mvn, node, npm and pip), but for nginx, squid and logrotate.
+// Integration runs the tests with real servers and clients: it fetches them (needs a JDK, mvn, node, npm and pip), but for nginx, squid and logrotate.
 func Integration(ctx context.Context, module *string) error { return pipe(module).Integration(ctx) }
 
 // Bench runs the benchmarks, and then fiso-flow against the least a program could spend and fiso-link against nginx and others (e2e/bench).

@@ -347,7 +347,7 @@ const (
 
 func TestIntegration_installsPeersOnceWhereTheyAreWanted(t *testing.T) {
 	p, out := at(t, withPeers())
-	repotest.Commands(t, false, map[string]string{"mvn": fakeMaven, "java": "true", "node": "true", "npm": fakeNPM, "python3": fakePython})
+	repotest.Commands(t, false, map[string]string{"mvn": fakeMaven, "java": "true", "node": "true", "npm": fakeNPM, "python3": fakePython, "javac": "true"})
 	for range 2 {
 		if err := p.Integration(t.Context()); err != nil {
 			t.Errorf("%v\n%s", err, out)
@@ -360,14 +360,15 @@ func TestIntegration_installsPeersOnceWhereTheyAreWanted(t *testing.T) {
 }
 
 func TestIntegration_saysWhyThereAreNoPeers(t *testing.T) {
-	for _, c := range []struct{ name, npm, python, words string }{
-		{"no npm", "echo no route >&2; exit 1", fakePython, "installing peers in other languages: "},
-		{"no pip", fakeNPM, "exit 1", "installing peers in other languages: "},
-		{"nothing installed", fakeNPM, `rm -r "$PWD"`, "keeping the installed peers: "},
+	for _, c := range []struct{ name, npm, maven, python, words string }{
+		{"no npm", "echo no route >&2; exit 1", fakeMaven, fakePython, "installing peers in other languages: "},
+		{"no Maven", fakeNPM, `case "$*" in *peers-*) exit 1;; esac; ` + fakeMaven, fakePython, "installing peers in other languages: "},
+		{"no pip", fakeNPM, fakeMaven, "exit 1", "installing peers in other languages: "},
+		{"nothing installed", fakeNPM, fakeMaven, `rm -r "$PWD"`, "keeping the installed peers: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p, _ := at(t, withPeers())
-			repotest.Commands(t, false, map[string]string{"mvn": fakeMaven, "java": "true", "node": "true", "npm": c.npm, "python3": c.python})
+			repotest.Commands(t, false, map[string]string{"mvn": c.maven, "java": "true", "javac": "true", "node": "true", "npm": c.npm, "python3": c.python})
 			mustRefuse(t, p.Integration(t.Context()), c.words)
 		})
 	}
