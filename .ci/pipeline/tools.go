@@ -14,7 +14,7 @@ import (
 // tool is a Go program that is fetched, built once and kept in .cache/bin.
 type tool struct {
 	name, pkg, version string
-	took               string // how long the build takes, for whoever waits
+	took               string // how long the build takes, for the message
 }
 
 // install builds the tools that are not there yet, and returns the folder that holds

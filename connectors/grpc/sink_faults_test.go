@@ -65,7 +65,7 @@ func (m *moody) take(s *session, e *pb.StreamEvent) {
 }
 
 // Accepted by the receiver or sent again by the caller: nothing is lost, ids stay, and the
-// first deliveries of a key are in order, whatever breaks.
+// first deliveries of a key are in order under all faults.
 func TestSink_losesAndReordersNothingWhateverBreaks(t *testing.T) {
 	t.Parallel()
 	const keys, perKey = 8, 250

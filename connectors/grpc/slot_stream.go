@@ -57,8 +57,8 @@ func (st *slotStream) poke() {
 	}
 }
 
-// fits reports whether the credit allows one more event. One event may always be sent
-// while none is in flight, whatever its size.
+// fits reports whether the credit allows one more event. While none is in flight, an event
+// of any size may be sent.
 func (st *slotStream) fits(size int64) bool {
 	if int64(len(st.inFlight)) >= int64(st.settings.GetMaxInFlight()) { // 0 without settings
 		return false

@@ -150,7 +150,7 @@ func TestDigester_keepsSourceAndIDApart(t *testing.T) {
 	}
 }
 
-// G6, by model: whatever is handed back, in whatever order, and however the producer's
+// G6, by model: for any event that is handed back, in any order, and however the producer's
 // messages cross with the answers, a flow that settles a key in the order of its lane
 // sees the events of a key in order.
 func TestIntake_keepsTheOrderOfAKeyUnderAnySchedule(t *testing.T) {

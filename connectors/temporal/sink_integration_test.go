@@ -251,7 +251,7 @@ func TestTemporal_saysWhatTheVerdictsExpect(t *testing.T) {
 	wantError(t, update("4", 10*time.Second), connector.Blocked, hintContinueAsNew)
 }
 
-// An outage costs nothing: whatever is killed, each event starts one run.
+// An outage costs nothing: each event starts one run, also when sink or server is killed.
 func TestTemporal_startsEachEventOnceWhileTheServerIsKilled(t *testing.T) {
 	srv := startTemporal(t)
 	const events, senders = 300, 8

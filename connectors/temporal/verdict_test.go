@@ -147,7 +147,7 @@ func TestSink_endsAnAttemptInTime(t *testing.T) {
 	wantError(t, s.Send(t.Context(), order("1")), connector.Unavailable, "no answer within timeouts.attempt")
 }
 
-// F2: a call that is cut short has not failed, whatever the cause
+// F2: a call that is cut short has not failed, for any cause
 // (https://github.com/dapr/components-contrib/issues/3849).
 func TestSink_takesAnEndedContextForAnInterruption(t *testing.T) {
 	srv := newServer(t)

@@ -31,7 +31,7 @@ type temporalExpressions struct {
 	sendsEvent       bool
 }
 
-// argument is a list of expressions for arguments.
+// arguments is a list of expressions for arguments.
 type arguments struct {
 	key      string
 	texts    []config.Text
